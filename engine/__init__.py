@@ -1,1 +1,1 @@
-"""Forbear's engine: decides, learns and prices patience; no clock, no network, no hidden randomness."""
+"""The engine decides, learns and prices patience: no clock, no network, no hidden randomness."""

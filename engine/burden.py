@@ -5,10 +5,12 @@ engine owns it, so its dynamics are known and only what it does to people has to
 that steps back decays nothing: time spent is never given back.
 """
 
+import math
+
 
 def decayed(burden: float, since: float, now: float, half_life: float) -> float:
     """Burden at `now` of what was `burden` at `since` (times and half-life in seconds)."""
-    return burden * 2.0 ** (-max(0.0, now - since) / half_life)
+    return burden * math.pow(2.0, -max(0.0, now - since) / half_life)
 
 
 def without_send(

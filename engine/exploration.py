@@ -36,6 +36,8 @@ from engine.decision import Floats
 SMALLEST = 0.002
 """Smaller probabilities are rounded away: they cost accuracy offline and teach nothing."""
 
+_GRID = 2.0**22
+
 _QUANTILES = np.array([-3.0, -2.0, -1.2, -0.6, 0.0, 0.6, 1.2, 1.8, 2.4, 3.0, 4.0])
 _LEVELS = 64
 _NARROWEST = 1e-4
@@ -80,7 +82,9 @@ class Options:
 class Explorer(Protocol):
     """The law an action is drawn with."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the log calls it."""
 
     def probabilities(self, options: Options) -> Floats:
         """(N, K) probability of each message; what is missing from 1 is abstaining's."""
@@ -130,7 +134,7 @@ def _narrowed(
 
 
 def _able_to_win(options: Options) -> NDArray[np.bool_]:
-    """(N, K) candidates that can be best within four deviations; none where clicks are worthless."""
+    """(N, K) candidates that can be best within four deviations; none where v = 0."""
     spread = np.hypot(options.own, options.shared[:, None])
     able = options.offered & (options.value > 0)[:, None]
     surely = np.where(able, _utility(options, options.mean - 4.0 * spread), -np.inf)
@@ -145,7 +149,7 @@ def _utility(options: Options, logit: Floats) -> Floats:
 
 
 def _log_phi(at: Floats) -> Floats:
-    """log Phi, from the table."""
+    """Log Phi, from the table."""
     index = (at + _TABLE_REACH) * _TABLE_DENSITY + 0.5
     np.clip(index, 0, _LOG_PHI.size - 1, out=index)
     return np.asarray(_LOG_PHI.take(index.astype(np.int32)))
@@ -240,7 +244,7 @@ class InverseGap:
     name: str = "inverse_gap"
 
     def probabilities(self, options: Options) -> Floats:
-        """P(m) = 1 / (A + gamma gap_m / v), A actions with silence; the greedy one takes the rest."""
+        """P(m) = 1 / (A + gamma gap_m / v) over A actions; the greedy one takes the rest."""
         usable = options.offered & (options.value > 0)[:, None]
         net = np.where(usable, options.net, -np.inf)
         silence = options.abstain_reward[:, None]
@@ -280,6 +284,15 @@ def with_floor(law: Floats, harmless: NDArray[np.bool_], floor: float) -> Floats
 
 
 def as_logged(law: Floats) -> tuple[Floats, Floats]:
-    """The law in the precision it is logged with: (N, K) float32 values, (N,) abstain's rest."""
-    logged = law.astype(np.float32).astype(np.float64)
-    return logged, np.maximum(0.0, 1.0 - logged.sum(axis=1))
+    """The law on the grid it is drawn and logged with: (N, K) messages, (N,) abstain.
+
+    Every entry is a multiple of 2^-22, exact in float32 and in every sum, so a row's probabilities
+    add up to 1 without rounding.
+    """
+    logged = np.floor(law * _GRID) / _GRID
+    rest = 1.0 - logged.sum(axis=1)
+    # What rounding left over of a law that always sends goes to the likeliest message.
+    sure = np.flatnonzero(law.sum(axis=1) >= 1.0 - 1e-9)
+    logged[sure, law[sure].argmax(axis=1)] += rest[sure]
+    rest[sure] = 0.0
+    return logged, rest

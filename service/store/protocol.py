@@ -11,9 +11,10 @@ Two implementations pass the same conformance suite: `redis.RedisStore` and `mem
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol
 
-Head: TypeAlias = Literal["click", "unsubscribe"]
+from engine.outcome import HeadName, Slice
+
 
 SHARDS = 64
 """Fixed for the life of a deployment: user ids are spread over this many hash tags."""
@@ -77,16 +78,6 @@ class Replayed:
 
     fingerprint: str
     answer: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """At `due` seconds, this much of a head's negative label is taught if no outcome came."""
-
-    due: float
-    head: Head
-    mass: float
-    """Fraction of one whole negative; the masses of a head's slices sum to 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,7 @@ class StreamEntry:
     entry_id: str
     """Redis stream id, e.g. "1700000000000-0"; ordered within its shard."""
     decision_id: str
-    head: Head
+    head: HeadName
     label: int
     weight: float
     taught: float
