@@ -22,7 +22,7 @@ CONFIRMING = frozenset({"sent", "click", "dismiss", "unsubscribe"})
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Arrival:
     """One event as one decision sees it."""
 
     type: str
@@ -35,7 +35,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class Ends:
     """Until when a decision's labels can change, seconds since the epoch; an end is outside."""
 
     click: float | None
@@ -70,36 +70,36 @@ def credit(hazards: Sequence[float]) -> list[float]:
     return [hazard / total for hazard in hazards]
 
 
-def settle(events: Collection[Outcome], windows: Windows) -> Labels:
+def settle(events: Collection[Arrival], ends: Ends) -> Labels:
     """The labels of one decision once its windows have closed."""
-    if _withdrawn(events, windows) or _unconfirmed(events, windows):
+    if _withdrawn(events, ends) or _unconfirmed(events, ends):
         return Labels(None, None, censored=True)
-    return Labels(_click(events, windows), _unsubscribe(events, windows), censored=False)
+    return Labels(_click(events, ends), _unsubscribe(events, ends), censored=False)
 
 
-def _withdrawn(events: Collection[Outcome], windows: Windows) -> bool:
-    ends = [end for end in (windows.click, windows.unsubscribe) if end is not None]
-    last = max(ends, default=math.inf)
-    return windows.sent and any(e.type == "not_sent" and e.now < last for e in events)
+def _withdrawn(events: Collection[Arrival], ends: Ends) -> bool:
+    closing = [end for end in (ends.click, ends.unsubscribe) if end is not None]
+    last = max(closing, default=math.inf)
+    return ends.sent and any(e.type == "not_sent" and e.now < last for e in events)
 
 
-def _unconfirmed(events: Collection[Outcome], windows: Windows) -> bool:
-    deadline = windows.confirm_by
+def _unconfirmed(events: Collection[Arrival], ends: Ends) -> bool:
+    deadline = ends.confirm_by
     if deadline is None:
         return False
     return not any(e.type in CONFIRMING and e.now < deadline for e in events)
 
 
-def _click(events: Collection[Outcome], windows: Windows) -> float | None:
-    end = windows.click
+def _click(events: Collection[Arrival], ends: Ends) -> float | None:
+    end = ends.click
     if end is None:
         return None
-    return float(any(e.type == windows.gain_event and e.now < end for e in events))
+    return float(any(e.type == ends.gain_event and e.now < end for e in events))
 
 
-def _unsubscribe(events: Collection[Outcome], windows: Windows) -> float | None:
+def _unsubscribe(events: Collection[Arrival], ends: Ends) -> float | None:
     """The earliest unsubscribe settles it; at the same instant, the one with the larger share."""
-    end = windows.unsubscribe
+    end = ends.unsubscribe
     if end is None:
         return None
     taken = [e for e in events if e.type == "unsubscribe" and e.now < end]

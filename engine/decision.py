@@ -53,6 +53,8 @@ class Request:
     candidates: tuple[str, ...]
     """Ids of messages that passed the hard rules, each in the catalog, none twice."""
     blocked: tuple[tuple[str, Reason], ...] = ()
+    barred: Reason | None = None
+    """The rule that blocks every message for this user; then there are no candidates."""
     value: float = 1.0
     """Worth of one click of this user, in the unit of every price; 0 or more."""
 

@@ -227,6 +227,11 @@ def to_json(decision: Decision) -> dict[str, Any]:
     }
 
 
+def row_to_json(row: bytes) -> dict[str, Any]:
+    """A stored row as the full record for a reader."""
+    return to_json(from_row(row))
+
+
 def annoyance(decision: Decision, k: int) -> dict[str, float]:
     """The parts of candidate k's annoyance, reported apart."""
     unsubscribe = float(decision.forecasts.unsubscribe[k])

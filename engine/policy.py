@@ -232,7 +232,8 @@ def _record(
         propensity=float(scored.law[i, chosen]) if send else abstain,
         abstain_propensity=abstain,
         abstain_reward=float(scored.options.abstain_reward[i]),
-        reason=_reason(terms.net[i, :size], send=send, trial=bool(asked.trials[i])),
+        reason=request.barred
+        or _reason(terms.net[i, :size], send=send, trial=bool(asked.trials[i])),
         arm="bandit",
         policy=model.policy.name,
         model_version=model.snapshot.version,

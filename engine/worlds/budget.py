@@ -11,7 +11,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from engine.worlds import patience
-from engine.worlds.optimum import Plan, advantages, solve
+from engine.worlds.optimum import GRID_POINTS, Plan, advantages, solve
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints
 
@@ -52,7 +52,7 @@ def bound(population: Population) -> Bound:
         method="bounded",
         options={"xatol": 1e-3},
     )
-    value, plan = dual(float(found.x), 80)
+    value, plan = dual(float(found.x), GRID_POINTS)
     return Bound(value, float(found.x), plan)
 
 

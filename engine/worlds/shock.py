@@ -15,7 +15,7 @@ FIRST_DAY, DAYS, FACTOR = 40, 20, 20.0
 
 
 def world(seed: int = 0, users: int = 600, days: int = 120) -> Population:
-    """Draw the world: regime 1 is the shock (in the odds, which are the probabilities when small)."""
+    """Draw the world: regime 1 is the shock, a factor on the odds (as good as on the chance)."""
     calm = patience.world(seed, users, days)
     day = np.arange(days)
     shift = np.array([0.0, np.log(FACTOR)])[:, None, None]
