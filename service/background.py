@@ -10,19 +10,11 @@ from collections.abc import Awaitable, Callable
 from service import metrics
 from service.logs import logger
 from service.services import Services
-from service.store.protocol import Checkpoint, Store
+from service.store.protocol import Checkpoint
 
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0
 LOOK_ROUND_EVERY_S = 5.0
-
-
-async def sweep_until(store: Store, now: float) -> None:
-    """Close every window due by `now`."""
-    while True:
-        due = await store.sweep(now)
-        if due is None or due > now:
-            return
 
 
 def lag(added: int, checkpoint: Checkpoint | None) -> int:
@@ -34,7 +26,7 @@ def start(held: Services) -> list[asyncio.Task[None]]:
     """Begin all that goes on in the background; the caller cancels it."""
 
     async def sweep() -> None:
-        await sweep_until(held.store, held.clock.now())
+        await held.sweeper.sweep(held.clock.now())
 
     async def look_round() -> None:
         await held.keys.refresh()

@@ -11,22 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from service.services import Services
+from fastapi import FastAPI
 
 
 @contextmanager
-def on_sigterm(held: Services) -> Iterator[None]:
-    """While inside, SIGTERM first drains. Needs the main thread, as signals do."""
-    if not held.settings.drain_s:
+def on_sigterm(app: FastAPI, drain_s: float) -> Iterator[None]:
+    """While inside, SIGTERM first drains for that long. Needs the main thread, as signals do."""
+    if not drain_s:
         yield
         return
     loop = asyncio.get_running_loop()
     stop = signal.getsignal(signal.SIGTERM)
 
     def drain(number: int, frame: FrameType | None) -> None:
-        held.draining = True
+        app.state.draining = True
         if callable(stop):
-            loop.call_soon_threadsafe(loop.call_later, held.settings.drain_s, stop, number, frame)
+            loop.call_soon_threadsafe(loop.call_later, drain_s, stop, number, frame)
 
     signal.signal(signal.SIGTERM, drain)
     try:

@@ -68,7 +68,7 @@ class Problem:
         return Response(self.to_json(), self.kind.status, headers, MEDIA_TYPE)
 
 
-class Refused(ForbearError):  # noqa: N818 (reads as what happened: "raise Refused(...)")
+class Refused(ForbearError):
     """A request that is answered with a problem."""
 
     def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:

@@ -35,8 +35,6 @@ FIRST_YEAR, LAST_YEAR = 1970, 2200
 NEEDS_DECISION = frozenset(
     {
         EventType.CLICK,
-        EventType.DISMISS,
-        EventType.CONVERSION,
         EventType.SENT,
         EventType.NOT_SENT,
     }

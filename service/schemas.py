@@ -60,7 +60,7 @@ class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
     type: EventType
     user_id: Name
     decision_id: Name | None = None
-    """Needed for all but unsubscribe, subscribe and external_send."""
+    """Which decision it belongs to; click, sent and not_sent say nothing without it."""
     at: Time | None = None
     """When it happened. Windows close by the service's clock at arrival, whatever this says."""
     value: Number | None = None

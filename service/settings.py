@@ -40,7 +40,7 @@ class Settings(BaseSettings):
 
     # where things are
     data_dir: Path = Field(
-        default=Path.home() / ".local" / "share" / "forbear",
+        default=Path(".forbear"),
         description="Where the embedded server keeps its data.",
     )
     redis_url: SecretStr | None = Field(
@@ -57,7 +57,7 @@ class Settings(BaseSettings):
 
     # what things are worth
     value: Worth = Field(1.0, description="Worth of one click where a request names none.")
-    unsubscribe_cost: Worth = Field(10.0, description="Worth lost when a user unsubscribes.")
+    unsubscribe_cost: Worth = Field(5.0, description="Worth lost when a user unsubscribes.")
     send_cost: Worth = Field(0.002, description="Cost of one send where a message names none.")
     price: Worth = Field(0.0, description="Price of patience: what each send costs in later value.")
     rho: Share = Field(1.0, description="Share of the shortfall paid as the abstain reward.")
@@ -81,11 +81,11 @@ class Settings(BaseSettings):
     floor_harm: Worth = Field(
         0.05, description="Annoyance from which on a candidate gets no part of the floor."
     )
-    click_base_rate: Rate = Field(0.05, description="Click rate believed before any data.")
+    click_base_rate: Rate = Field(0.02, description="Click rate believed before any data.")
     unsubscribe_base_rate: Rate = Field(
         0.002, description="Unsubscribe rate per send believed before any data."
     )
-    burden_half_life_s: Seconds = Field(2 * DAY, description="Time in which burden halves.")
+    burden_half_life_s: Seconds = Field(4 * DAY, description="Time in which burden halves.")
     publish_interval_s: Seconds = Field(2.0, description="Least time between two snapshots.")
 
     # how long things stay open
@@ -97,7 +97,12 @@ class Settings(BaseSettings):
     confirm_window_s: Seconds = Field(
         DAY, description="A deferred decision without `sent` by then is taken back."
     )
-    retention_s: Seconds = Field(8 * DAY, description="How long decisions and event ids are kept.")
+    retention_s: float = Field(
+        9 * DAY,
+        ge=8 * DAY,
+        le=3650 * DAY,
+        description="How long decisions and event ids are kept.",
+    )
 
     # how much is taken on
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest request body.")
@@ -124,8 +129,9 @@ class Settings(BaseSettings):
             raise ValueError("workers: a simulated clock needs exactly 1 worker")
         if self.not_sent_grace_s >= min(self.click_window_s, self.unsubscribe_window_s):
             raise ValueError("not_sent_grace_s: expected less than either attribution window")
-        if self.retention_s < max(self.click_window_s, self.unsubscribe_window_s):
-            raise ValueError("retention_s: expected at least the longest attribution window")
+        waits = (self.click_window_s, self.unsubscribe_window_s, self.confirm_window_s)
+        if self.retention_s <= max(waits):
+            raise ValueError("retention_s: expected more than the longest window")
         return self
 
 

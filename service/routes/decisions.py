@@ -112,8 +112,9 @@ async def look_up(request: Request, decision_id: str) -> Response:
             "No decision of this id is kept; expected one answered within the retention time: "
             "check the id, or look in the exported log.",
         )
+    decision = decision_log.to_json(decision_log.from_row(stored.row))
     record = DecisionRecord(
-        decision=decision_log.row_to_json(stored.row),
+        decision=decision | {"at": time_text(decision["at"])},
         labels=Labels(stored.click, stored.unsubscribe),
         status=stored.status,
         events=[ReportedEvent(kind, time_text(at)) for kind, at in stored.events],

@@ -6,7 +6,6 @@ from starlette.responses import Response
 
 from service import metrics
 from service.auth import Scope
-from service.background import sweep_until
 from service.openapi import declared
 from service.problems import Refused
 from service.reading import event_id_of, events_decoder, read, read_event
@@ -45,11 +44,15 @@ def _event_or_result(item: msgspec.Raw, held: Services) -> Event | EventResult:
 async def _record(events: list[Event], held: Services) -> list[EventStatus]:
     if not held.clock.simulated:
         return await held.store.record_events(events)
-    statuses = []
-    for event in events:  # what fell due between two events happens between them
-        await sweep_until(held.store, event.now)
-        statuses += await held.store.record_events([event])
-    return statuses
+    statuses: list[EventStatus] = []
+    waiting: list[Event] = []
+    for event in events:
+        if held.sweeper.needed(event.now):  # what fell due between two events comes between them
+            statuses += await held.store.record_events(waiting)
+            await held.sweeper.sweep(event.now)
+            waiting = []
+        waiting.append(event)
+    return statuses + await held.store.record_events(waiting)
 
 
 def _result(event: Event, status: EventStatus) -> EventResult:

@@ -13,6 +13,8 @@ from service.services import Services, services
 
 router = APIRouter(tags=["health"])
 
+_STOPPING = "This worker is stopping; send requests to another one."
+
 
 @router.get("/livez", summary="Is the process alive?", openapi_extra=declared(None, Status))
 async def livez() -> Response:
@@ -25,15 +27,13 @@ async def livez() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Yes, or a problem that says what is missing."""
-    missing = await _missing(services(request))
+    missing = _STOPPING if request.app.state.draining else await _missing(services(request))
     if missing is not None:
         raise Refused(Kind.UNAVAILABLE, missing, RETRY_SOON)
     return json_answer(Status("ready"))
 
 
 async def _missing(held: Services) -> str | None:
-    if held.draining:
-        return "This worker is stopping; send requests to another one."
     try:
         await held.store.ping()
     except StoreError:
@@ -41,10 +41,10 @@ async def _missing(held: Services) -> str | None:
             "The store cannot be reached, so decisions are answered with the fallback and events "
             "are refused; start it, or correct REDIS_URL."
         )
-    if held.live.snapshot is None:
+    if held.live.model is None:
         return (
-            "No model has been published yet, so decisions are answered with the fallback; "
-            "start the learner with `forbear learn`."
+            "No model has been loaded yet, so decisions are answered with the fallback; "
+            "wait a moment, and look at the log if this stays."
         )
     return None
 
