@@ -25,7 +25,8 @@ class Kind(IntEnum):
     UNSUBSCRIBE_DELAY = 4
     PRESENCE = 5
     POLICY = 6
-    MOMENT = 7
+    BUDGET = 7
+    MOMENT = 8
     """The first key of the moment; further keys use MOMENT + 1, MOMENT + 2, ..."""
 
 

@@ -18,8 +18,17 @@ RELIEF = 0.25
 
 def world(seed: int = 0, users: int = 600, days: int = 120) -> Population:
     """Draw the world."""
+    recipe = Recipe(
+        name="momentary",
+        users=users,
+        days=days,
+        half_life=6.0,
+        click_base=-1.8,
+        unsubscribe_base=-6.5,
+        unsubscribe_fatigue=1.0,
+    )
     return replace(
-        populate(Recipe(name="momentary", users=users, days=days), seed),
+        populate(recipe, seed),
         moment_keys=("attention", "busyness"),
         moment_effect=EFFECT,
         moment_relief=RELIEF,

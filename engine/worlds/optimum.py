@@ -7,9 +7,10 @@ finite-horizon Markov decision process over burden, solved backwards from the la
     V(b) = W(b) + rate E_moment max(0, max_m [ v p_click - c + (1 - p_unsubscribe) W(b+1) - W(b) ])
 
 The optimum knows every probability, also hidden types and the drift to come, but neither the
-moments to come nor who will be there. V lives on a grid of burdens, a cubic spline between them
-(straight lines overstate a convex V at every step, by 5% in all at four decisions a day). The news of an unsubscribe may be late without changing the optimum, because somebody who
-has left costs nothing. Limit: a shared budget ties users together; see `budget.py`.
+moments to come nor who will be there. V lives on a grid of burdens, a cubic spline between them:
+straight lines overstate a convex V at every step, by 3% in all at four decisions a day. The news
+of an unsubscribe may be late without changing the optimum, because somebody who has left costs
+nothing. Limit: a shared budget ties users together; see `budget.py`.
 """
 
 from dataclasses import dataclass
@@ -87,8 +88,7 @@ def advantages(world: World, plan: Plan, batch: Batch) -> Floats:
     stays: Floats = 1.0 - world.unsubscribe_probability(*asked)
     clicks = world.click_probability(*asked) * batch.values[:, None]
     gain: Floats = clicks - world.send_cost + stays * sent - wait
-    gained: Floats = np.where(batch.available, gain, -np.inf)
-    return gained
+    return np.where(batch.available, gain, -np.inf)
 
 
 def _solve_users(world: World, users: Ints, grid: Floats, future: NDArray[np.float32]) -> Floats:
@@ -103,7 +103,8 @@ def _solve_users(world: World, users: Ints, grid: Floats, future: NDArray[np.flo
         sent = totals @ _reader(grid, (grid + 1.0) * decay)
         totals = wait + world.presence[users][:, None] * _step(*tables, wait, sent)
         future[step, users] = totals[0]
-    return totals[:, :, 0].sum(axis=1)
+    start: Floats = totals[:, :, 0].sum(axis=1)
+    return start
 
 
 def _tables(world: World, users: Ints, grid: Floats, step: int) -> tuple[Floats, Floats, Floats]:

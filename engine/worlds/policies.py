@@ -60,10 +60,12 @@ class FrequencyCap(_Unlearning):
     def act(self, batch: Batch) -> Ints:
         """Largest p_click where the oldest of the last sends is `days` old."""
         free = batch.at - self._last[batch.users, 0] >= self._days - 1e-9
-        sent_to = batch.users[free]
+        wanted = np.where(free, _best(_clicks(self._world, batch)), ABSTAIN_INDEX)
+        actions = within_budget(self._world, batch, wanted)
+        sent_to = batch.users[actions != ABSTAIN_INDEX]
         self._last[sent_to] = np.roll(self._last[sent_to], -1, axis=1)
         self._last[sent_to, -1] = batch.at
-        return np.where(free, _best(_clicks(self._world, batch)), ABSTAIN_INDEX)
+        return actions
 
 
 class Greedy(_Unlearning):
@@ -82,26 +84,33 @@ class Greedy(_Unlearning):
 
 
 class Rationed:
-    """Another policy within a world's daily budget: users in an order drawn afresh for each step.
+    """Another policy within a world's daily budget. It must not rely on its answers being sent."""
 
-    Assumes one step a day, as the worlds with a budget have.
-    """
-
-    def __init__(self, policy: Policy, world: World, seed: int) -> None:
-        self._policy, self._seed = policy, seed
-        self._limit = world.n_users if world.daily_sends is None else world.daily_sends
+    def __init__(self, policy: Policy, world: World) -> None:
+        self._policy, self._world = policy, world
 
     def act(self, batch: Batch) -> Ints:
-        """The policy's answers, silence for those who come after the last slot."""
-        actions = self._policy.act(batch).copy()
-        sends = np.flatnonzero(actions != ABSTAIN_INDEX)
-        turn = uniforms(self._seed, batch.users[sends], batch.step, Kind.POLICY)
-        actions[sends[turn.argsort()[self._limit :]]] = ABSTAIN_INDEX
-        return actions
+        """The policy's answers, cut to the budget."""
+        return within_budget(self._world, batch, self._policy.act(batch))
 
     def observe(self, events: Events, until: float) -> None:
         """Pass on what is known."""
         self._policy.observe(events, until)
+
+
+def within_budget(world: World, batch: Batch, actions: Ints) -> Ints:
+    """Silence for those who come after the last slot, in an order drawn afresh for each step.
+
+    Assumes one step a day, as worlds with a budget have. A policy that remembers its sends calls
+    this itself, before it remembers.
+    """
+    if world.daily_sends is None:
+        return actions
+    sends = np.flatnonzero(actions != ABSTAIN_INDEX)
+    turn = uniforms(0, batch.users[sends], batch.step, Kind.BUDGET)
+    cut = actions.copy()
+    cut[sends[turn.argsort()[world.daily_sends :]]] = ABSTAIN_INDEX
+    return cut
 
 
 def _best(score: Floats) -> Ints:

@@ -73,6 +73,11 @@ class Batch:
     available: Bools  # (K,) messages that may be sent now
     moment: Floats  # (n, M) the moment keys once more, as numbers in their order
 
+    def contexts(self) -> list[dict[str, float | str | bool]]:
+        """The context of each user by himself, in plain Python values: n maps."""
+        columns = [column.tolist() for column in self.context.values()]
+        return [dict(zip(self.context, row, strict=True)) for row in zip(*columns, strict=True)]
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
