@@ -64,9 +64,9 @@ def credit(hazards: Sequence[float]) -> list[float]:
 
     `hazards` are the logged probabilities of unsubscribing, each 0 or more; all 0: equal shares.
     """
-    total = math.fsum(hazards)
+    total = sum(hazards)
     if total <= 0.0:
-        return [1.0 / len(hazards)] * len(hazards)
+        return [1.0 / len(hazards) for _ in hazards]
     return [hazard / total for hazard in hazards]
 
 
