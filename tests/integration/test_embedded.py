@@ -23,6 +23,7 @@ from service.store import embedded
 from service.store.embedded import Server, start_server
 
 Start = Callable[..., Server]
+pytestmark = pytest.mark.usefixtures("short_tmp")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's death signal")
 
 
@@ -284,8 +285,9 @@ def test_a_killed_parent_takes_the_server_with_it(data_dir: Path, death: signal.
     assert parent.stdout.readline().strip().isdigit()
     assert embedded._is_locked(data_dir)
     parent.send_signal(death)
-    parent.communicate()
+    parent.wait()
     wait_until(lambda: not embedded._is_locked(data_dir))
+    parent.communicate()
 
 
 def test_a_thread_that_may_end_early_cannot_be_the_parent(data_dir: Path) -> None:

@@ -23,6 +23,7 @@ from engine.errors import StoreError
 from service.store import embedded
 from service.supervisor import Child, Running, command, run
 
+pytestmark = pytest.mark.usefixtures("short_tmp")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's death signal")
 
 TOY = """
