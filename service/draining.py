@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from fastapi import FastAPI
+from service.services import Services
 
 
 @contextmanager
-def on_sigterm(app: FastAPI, drain_s: float) -> Iterator[None]:
-    """While inside, SIGTERM first drains for that long. Needs the main thread, as signals do."""
+def on_sigterm(held: Services) -> Iterator[None]:
+    """While inside, SIGTERM first drains. Needs the main thread, as signals do."""
+    drain_s = held.settings.drain_s
     if not drain_s:
         yield
         return
@@ -24,7 +25,7 @@ def on_sigterm(app: FastAPI, drain_s: float) -> Iterator[None]:
     stop = signal.getsignal(signal.SIGTERM)
 
     def drain(number: int, frame: FrameType | None) -> None:
-        app.state.draining = True
+        held.draining = True
         if callable(stop):
             loop.call_soon_threadsafe(loop.call_later, drain_s, stop, number, frame)
 

@@ -8,7 +8,7 @@ from service.auth import Caller, KeyRing, Scope
 from service.clock import Clock
 from service.deciding import Decider
 from service.live import Live
-from service.problems import Kind, Refused, unavailable
+from service.problems import Kind, Refused
 from service.settings import Settings
 from service.store.protocol import Store
 from service.sweeping import Sweeper
@@ -25,13 +25,13 @@ class Services:
     decider: Decider
     keys: KeyRing
     sweeper: Sweeper
+    draining: bool = False
+    """Set when the worker is about to stop: it still answers but wants no new callers."""
 
 
 def services(request: Request) -> Services:
-    """The parts of the worker that got this request; raises `Refused` until it has opened them."""
-    held: Services | None = request.app.state.services
-    if held is None:
-        raise unavailable()
+    """The parts of the worker that got this request."""
+    held: Services = request.app.state.services
     return held
 
 

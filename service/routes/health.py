@@ -13,8 +13,6 @@ from service.services import Services, services
 
 router = APIRouter(tags=["health"])
 
-_STOPPING = "This worker is stopping; send requests to another one."
-
 
 @router.get("/livez", summary="Is the process alive?", openapi_extra=declared(None, Status))
 async def livez() -> Response:
@@ -27,13 +25,15 @@ async def livez() -> Response:
 )
 async def readyz(request: Request) -> Response:
     """Yes, or a problem that says what is missing."""
-    missing = _STOPPING if request.app.state.draining else await _missing(services(request))
+    missing = await _missing(services(request))
     if missing is not None:
         raise Refused(Kind.UNAVAILABLE, missing, RETRY_SOON)
     return json_answer(Status("ready"))
 
 
 async def _missing(held: Services) -> str | None:
+    if held.draining:
+        return "This worker is stopping; send requests to another one."
     try:
         await held.store.ping()
     except StoreError:
