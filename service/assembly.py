@@ -1,9 +1,6 @@
 """From settings to running parts: the one place where they are put together."""
 
-import hashlib
-
-from pydantic import SecretStr
-
+from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
 from engine.outcome import Windows
@@ -62,21 +59,21 @@ def terms(settings: Settings) -> Terms:
     )
 
 
-async def open_store(settings: Settings, url: str) -> Store:
-    """The store at this address, with the rules these settings make."""
+async def open_store(settings: Settings) -> Store:
+    """The deployment's store; raises `StoreError` while it cannot be reached."""
+    if settings.redis_url is None or settings.pseudonym_key is None:
+        raise BadInput(
+            "REDIS_URL and FORBEAR_PSEUDONYM_KEY go together, and one of them is not set; expected "
+            "the address and one secret text for every process that uses it, kept as long as its "
+            "data: set both, or neither to use the bundled server"
+        )
     return await RedisStore.open(
-        url,
+        settings.redis_url.get_secret_value(),
         half_life_s=settings.burden_half_life_s,
-        tombstone_secret=_secret(settings.pseudonym_key),
+        tombstone_secret=settings.pseudonym_key.get_secret_value().encode(),
         retention_s=int(settings.retention_s),
         max_connections=min(settings.max_requests, 256),
     )
-
-
-def _secret(key: SecretStr | None) -> bytes:
-    """A fixed fallback hides ids from a casual reader only; set FORBEAR_PSEUDONYM_KEY for more."""
-    text = key.get_secret_value() if key else "forbear"
-    return hashlib.sha256(text.encode()).digest()
 
 
 def assemble(settings: Settings, store: Store) -> Services:

@@ -42,6 +42,7 @@ from service.store.protocol import (
     StoredUser,
     UserRead,
 )
+from service.sweeping import Sweeper
 
 TRIES = 3
 MOST_DISOWNED = 10_000
@@ -88,15 +89,21 @@ class Decider:
     """Answers questions; never raises for a store that is away."""
 
     def __init__(
-        self, store: Store, live: Live, clock: Clock, terms: Terms, rng: Generator | None = None
+        self,
+        store: Store,
+        live: Live,
+        clock: Clock,
+        sweeper: Sweeper,
+        terms: Terms,
+        rng: Generator | None = None,
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
+        self._sweeper = sweeper
         self._terms = terms
         self._rng = rng or np.random.default_rng()
         self._disowned: list[Commit] = []
-        self._next_due: float | None = -np.inf
 
     async def decide(self, asks: Sequence[Ask]) -> list[Answer]:
         """An answer for each question, in order; the same user twice is decided in order."""
@@ -116,11 +123,8 @@ class Decider:
         """What must happen before the next decision: take back the disowned, close windows."""
         if self._disowned:
             await self._take_back(now)
-        if self._clock.simulated and self._next_due is not None and self._next_due <= now:
-            due = await self._store.sweep(now)
-            while due is not None and due <= now:
-                due = await self._store.sweep(now)
-            self._next_due = due
+        if self._clock.simulated and self._sweeper.needed(now):
+            await self._sweeper.sweep(now)
 
     async def _decide_wave(
         self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
@@ -180,14 +184,10 @@ class Decider:
 
     async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         try:
-            results = await self._store.commit(commits)
+            return await self._store.commit(commits)
         except (StoreError, asyncio.CancelledError):
             self._disown(commits)
             raise
-        dues = [commit.slices[0].due for commit in commits if commit.slices]
-        if dues and (self._next_due is None or min(dues) < self._next_due):
-            self._next_due = min(dues)
-        return results
 
     async def _give_up(
         self,

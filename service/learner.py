@@ -9,6 +9,7 @@ over from the checkpoint. It never reads a clock except to pace itself.
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ Positions = tuple[str, ...]
 START: Positions = ("0-0",) * SHARDS
 
 
-class Superseded(Exception):  # noqa: N818 (what happened, not an error: another one took over)
+class Superseded(Exception):
     """Another learner holds the lease; whatever this one was doing came to nothing."""
 
 
@@ -147,10 +148,8 @@ async def run(store: Store, priors: Priors, pace: Pace, stop: asyncio.Event) -> 
         except StoreError as error:
             logger().warning("the learner waits for the store", error=str(error))
         await _pause(stop, RETRY_S)
-    try:
+    with contextlib.suppress(StoreError):  # then it runs out by itself
         await store.release_lease(token)
-    except StoreError:
-        pass  # it runs out by itself
 
 
 async def _hold(rounds: Rounds, store: Store, pace: Pace, stop: asyncio.Event) -> None:
@@ -167,7 +166,5 @@ async def _hold(rounds: Rounds, store: Store, pace: Pace, stop: asyncio.Event) -
 
 
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
+    with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        pass

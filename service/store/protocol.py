@@ -15,7 +15,6 @@ from typing import Literal, Protocol
 
 from engine.outcome import HeadName, Slice
 
-
 SHARDS = 64
 """Fixed for the life of a deployment: user ids are spread over this many hash tags."""
 
@@ -97,7 +96,7 @@ class Commit:
     burden_after: float | None
     """The user's burden at `now` including this send; None for an abstention."""
     hazard: float
-    """Logged probability of unsubscribing by this send: shares out an unsubscribe that names none."""
+    """Logged probability of unsubscribing: shares out an unsubscribe that names no decision."""
     teaching: bytes
     """What the learner needs of this decision; empty where it can teach nothing."""
     slices: tuple[Slice, ...]
