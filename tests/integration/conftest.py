@@ -8,14 +8,15 @@ import pytest
 
 
 @pytest.fixture
-def short_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def short_tmp(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path]:
     """A temporary directory for sockets, removed afterwards; pytest's own paths are too long.
 
     A server that is killed leaves its runtime directory to the next start, which never comes here.
-    `tmp_path` is asked for so that pytest makes its own directories before TMPDIR is moved.
     """
+    tmp_path_factory.getbasetemp()  # pytest makes its own before TMPDIR moves
     with tempfile.TemporaryDirectory(prefix="fb-") as name:
-        assert not tmp_path.is_relative_to(name)
         monkeypatch.setenv("TMPDIR", name)
         monkeypatch.setattr(tempfile, "tempdir", name)
         yield Path(name)
