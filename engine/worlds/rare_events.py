@@ -46,8 +46,9 @@ def world(seed: int = 0, users: int = 3000, days: int = 120) -> Population:
 
 
 def reference_burden(population: Population) -> float:
-    """Mean burden of a user who gets SENDS_PER_DAY: the rate times a send's mean life."""
-    return SENDS_PER_DAY * population.half_life / float(np.log(2.0))
+    """Mean burden, in the long run, where a send is made on each day with that probability."""
+    keep = float(2.0 ** (-1.0 / population.half_life))
+    return SENDS_PER_DAY * keep / (1.0 - keep)
 
 
 def _shifted_clicks(population: Population, opens: np.ndarray) -> Population:
