@@ -13,14 +13,16 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
                                  for erasure; expires with the last of them
     {sNN}:ue:USER        zset    ids of events taken, by arrival: an id seen again is a duplicate
-    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention
-                                 u user, a decided at, e id of its log entry, s status,
-                                 g gain event, h hazard, b "1" while a send counts in the burden,
-                                 p last_send_at before it, o confirm by, w "1" until confirmed,
-                                 k idempotency record, i slices done, f "1" once one was taught,
-                                 q "1" once clicked; per head: cl ul label ("open" or a
-                                 number, absent without one), ce ue window end, ct ut mass taught;
-                                 n number of events, n1 n2 ... "type arrival"
+    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention.
+                                 Absent fields save memory: each has the meaning in brackets
+                                 u user, a decided at, e id of its log entry, h hazard,
+                                 s status (open), g gain event (click), p last_send_at before it,
+                                 b "1" while a send counts in the burden (an abstention),
+                                 o confirm by, w "1" until confirmed, k idempotency record,
+                                 i slices done (0), f "1" once a lesson was taught,
+                                 q "1" once clicked; n number of events, n1 n2 ... "type arrival";
+                                 of each head: ce ue window end (no such label),
+                                 cl ul label (open), "none" once censored, ct ut mass taught (0)
     {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; kept 24 hours
     {sNN}:due            zset    decisions by their next deadline (seconds), one member each
     {sNN}:lessons        stream  what the learner reads: d decision, h head, y label, w weight,

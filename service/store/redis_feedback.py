@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from service.store.keys import TAGS, log_key, shard_of, shard_of_decision, tombstone
 from service.store.protocol import Event, EventStatus, StoredDecision
@@ -95,18 +96,25 @@ class Feedback(Part):
         return deleted
 
 
+_STATUS: Mapping[bytes, Literal["open", "resolved", "censored"]] = {
+    b"open": "open",
+    b"resolved": "resolved",
+    b"censored": "censored",
+}
+
+
 def _decision(row: bytes, fields: Mapping[bytes, bytes]) -> StoredDecision:
     count = int(fields.get(b"n", 0))
     taken = (fields[b"n%d" % i].decode().split(" ") for i in range(1, count + 1))
-    status = {b"open": "open", b"resolved": "resolved", b"censored": "censored"}
+    status = _STATUS[fields.get(b"s", b"open")]
     return StoredDecision(
         row,
         _label(fields.get(b"cl")),
         _label(fields.get(b"ul")),
-        status[fields[b"s"]],  # type: ignore[arg-type]
+        status,
         tuple((kind, float(now)) for kind, now in taken),
     )
 
 
 def _label(field: bytes | None) -> float | None:
-    return None if field is None or field == b"open" else float(field)
+    return None if field in (None, b"none") else float(field)

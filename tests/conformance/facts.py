@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from zlib import crc32
 
 from engine.outcome import Slice
 from service.store.keys import shard_of
@@ -18,7 +19,7 @@ UNSUBSCRIBE_ENDS = 7 * DAY
 
 
 def slices(at: float) -> tuple[Slice, ...]:
-    """Click: half after an hour, half after a day. Unsubscribe: half after two, half after seven."""
+    """Click: half after an hour, half after a day; unsubscribe: after two days and seven."""
     return (
         Slice(at + HOUR, "click", 0.5),
         Slice(at + CLICK_ENDS, "click", 0.5),
@@ -28,8 +29,8 @@ def slices(at: float) -> tuple[Slice, ...]:
 
 
 def decision_id(user_id: str, name: str) -> str:
-    """An id in the user's shard."""
-    return f"{shard_of(user_id):02d}-{name}"
+    """An id in the user's shard, no other user's, and not naming the user."""
+    return f"{shard_of(user_id):02d}-{name}-{crc32(user_id.encode()):08x}"
 
 
 def send(name: str, user_id: str = "u1", now: float = NOW, **changes: object) -> Commit:

@@ -17,7 +17,7 @@ local IDEMPOTENCY_S = 86400
 local user, tombstone, expected, now, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local burden, due, retention = ARGV[6], ARGV[11], ARGV[16]
 local click_end, unsubscribe_end, confirm_by = ARGV[12], ARGV[13], ARGV[14]
-local record = ARGV[17]
+local gain_event, record = ARGV[15], ARGV[17]
 local contention, send = expected == '', burden ~= ''
 
 if record ~= '' then
@@ -41,14 +41,16 @@ end
 local entry = redis.call('XADD', LOG, '*', 'kind', 'decision', 'u', user, 'd', id,
   'status', status, 'row', ARGV[8], 'teaching', ARGV[9], 'slices', ARGV[10])
 
-local fields = { 'u', user, 'a', now, 'e', entry, 's', status, 'g', ARGV[15], 'h', ARGV[7] }
+local fields = { 'u', user, 'a', now, 'e', entry, 'h', ARGV[7] }
 local function with(...)
   for _, value in ipairs({ ... }) do fields[#fields + 1] = value end
 end
+if status ~= 'open' then with('s', status) end
+if gain_event ~= 'click' then with('g', gain_event) end
 if send then with('b', '1', 'p', u[4] or '') end
 if confirm_by ~= '' then with('o', confirm_by, 'w', '1') end
-if click_end ~= '' then with('cl', 'open', 'ce', click_end) end
-if unsubscribe_end ~= '' then with('ul', 'open', 'ue', unsubscribe_end) end
+if click_end ~= '' then with('ce', click_end) end
+if unsubscribe_end ~= '' then with('ue', unsubscribe_end) end
 if record ~= '' then
   with('k', record)
   redis.call('SET', idempotency_key(record), ARGV[18], 'EX', IDEMPOTENCY_S)

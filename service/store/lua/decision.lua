@@ -13,6 +13,7 @@ local FIELD = {
   unsubscribe = { label = 'ul', taught = 'ut' },
 }
 local CREDIT_WINDOW_S = 7 * 86400
+local NONE = 'none'
 local LEAST_WEIGHT = 1e-9 -- what rounding leaves of a whole that was taught in parts
 
 local function load(id)
@@ -21,7 +22,7 @@ local function load(id)
   if not v[1] then return nil end
   return {
     id = id, key = decision_key(id), user = v[1], at = tonumber(v[2]), entry = v[3],
-    status = v[4], gain_event = v[5], hazard = tonumber(v[6]), burdens = v[7],
+    status = v[4] or 'open', gain_event = v[5] or 'click', hazard = tonumber(v[6]), burdens = v[7],
     last_before = v[8], confirm_by = tonumber(v[9]), waits = v[10], done = tonumber(v[11] or 0),
     first = not v[12], clicked = v[13], events = tonumber(v[14] or 0),
     click = { label = v[15], ends = tonumber(v[16]), taught = tonumber(v[17] or 0) },
@@ -55,19 +56,15 @@ local function lesson(d, head, label, weight, delay)
   end
 end
 
--- `value` is the label, or nil when it will never have one.
+-- Close a label: `value` is a number as text, or NONE.
 local function settle(d, head, value)
   d[head].label = value
-  if value then
-    redis.call('HSET', d.key, FIELD[head].label, value)
-  else
-    redis.call('HDEL', d.key, FIELD[head].label)
-  end
+  redis.call('HSET', d.key, FIELD[head].label, value)
 end
 
 local function log_labels(d)
   redis.call('XADD', LOG, '*', 'kind', 'labels', 'd', d.id, 'status', d.status,
-    'click', d.click.label or '', 'unsubscribe', d.unsubscribe.label or '')
+    'click', d.click.label or NONE, 'unsubscribe', d.unsubscribe.label or NONE)
 end
 
 local function become(d, status)
@@ -76,17 +73,20 @@ local function become(d, status)
   log_labels(d)
 end
 
+-- Whatever the time is: a label is open until it is settled.
+local function unsettled(d, head) return d[head].ends and not d[head].label end
+
 local function next_deadline(d)
   if d.waits then return d.confirm_by end
   local slices = constant(d).slices
   for i = d.done + 1, #slices do
-    if d[slices[i].head].label == 'open' then return slices[i].due end
+    if unsettled(d, slices[i].head) then return slices[i].due end
   end
 end
 
 -- After any change: settle the status, and put the decision where its next deadline is.
 local function reschedule(d)
-  if d.status == 'open' and d.click.label ~= 'open' and d.unsubscribe.label ~= 'open' then
+  if d.status == 'open' and not unsettled(d, 'click') and not unsettled(d, 'unsubscribe') then
     become(d, 'resolved')
   end
   local due = d.status ~= 'censored' and next_deadline(d)
@@ -101,8 +101,8 @@ local function censor(d)
   if d.status == 'censored' then return end
   d.waits = nil
   redis.call('HDEL', d.key, 'w')
-  settle(d, 'click', nil)
-  settle(d, 'unsubscribe', nil)
+  settle(d, 'click', NONE)
+  settle(d, 'unsubscribe', NONE)
   become(d, 'censored')
   redis.call('ZREM', DUE, d.id)
 end
@@ -150,7 +150,7 @@ local function lapse(d, now, half_life)
 end
 
 local function is_open(d, head, now)
-  return d[head].label == 'open' and now < d[head].ends and not lapsed(d, now)
+  return unsettled(d, head) and now < d[head].ends and not lapsed(d, now)
 end
 
 -- The user's decisions whose unsubscribe label can still change; `named` in place of its copy.
@@ -202,7 +202,7 @@ local function unsubscribe(user, tombstone, now, named, weigh)
     if weights[i] then
       teach_unsubscribe(d, weights[i], now)
     else
-      settle(d, 'unsubscribe', nil)
+      settle(d, 'unsubscribe', NONE)
     end
     if weights[i] and d ~= named then note(d, 'unsubscribe', now) end
     reschedule(d)

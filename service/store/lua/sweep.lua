@@ -7,7 +7,7 @@ local now, limit, half_life = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 
 local function teach_slice(d, slice)
   local head = d[slice.head]
-  if head.label ~= 'open' then return end
+  if not unsettled(d, slice.head) then return end
   lesson(d, slice.head, '0', slice.mass, slice.due - d.at)
   head.taught = head.taught + slice.mass
   redis.call('HSET', d.key, FIELD[slice.head].taught, num(head.taught))
