@@ -11,8 +11,10 @@ still be accepted, or not yet, for a few seconds.
 
 import hashlib
 import hmac
+import math
 import secrets
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,7 +25,7 @@ from service.clock import stopwatch
 from service.problems import Kind, Refused, unavailable
 from service.store.protocol import Store
 
-_RELOAD_AT_MOST_EVERY_S = 1.0
+_LOOK_AGAIN_AFTER_S = 0.2
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="forbear"'}
 
 
@@ -115,16 +117,18 @@ class KeyRing:
         self._store = store
         self._configured = configured
         self._records: dict[str, KeyRecord] = dict(configured)
-        self._loaded_at: float | None = None
+        self._loaded = False
+        self._looked_at = -math.inf
 
     async def refresh(self) -> None:
         """Re-read the store's keys; raises `StoreError`, and then the known ones stay."""
+        self._looked_at = stopwatch()
         stored = {
             identity: msgspec.json.decode(body, type=KeyRecord)
             for identity, body in (await self._store.api_keys()).items()
         }
         self._records = stored | dict(self._configured)
-        self._loaded_at = stopwatch()
+        self._loaded = True
 
     async def caller(self, authorization: str | None, scope: Scope) -> Caller:
         """Whose request this is; raises `Refused` unless their key allows `scope`."""
@@ -145,12 +149,11 @@ class KeyRing:
 
     async def _look_again(self, identity: str) -> KeyRecord | None:
         """The record of a key that may be new; a flood of wrong keys does not reach the store."""
-        if self._loaded_at is None or stopwatch() - self._loaded_at > _RELOAD_AT_MOST_EVERY_S:
-            try:
+        if stopwatch() - self._looked_at > _LOOK_AGAIN_AFTER_S:
+            with suppress(StoreError):
                 await self.refresh()
-            except StoreError:
-                if self._loaded_at is None:
-                    raise unavailable() from None
+        if not self._loaded:
+            raise unavailable()
         return self._records.get(identity)
 
 

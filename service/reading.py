@@ -8,7 +8,7 @@ decision they need.
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -44,6 +44,7 @@ decision_decoder = msgspec.json.Decoder(DecisionRequest)
 batch_decoder = msgspec.json.Decoder(DecisionBatch)
 event_decoder = msgspec.json.Decoder(EventRequest)
 events_decoder = msgspec.json.Decoder(EventBatch)
+object_decoder = msgspec.json.Decoder(dict[str, Any])
 _canonical = msgspec.json.Encoder(order="deterministic")
 _unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 

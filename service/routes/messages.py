@@ -7,6 +7,7 @@ from engine.catalog import Catalog, Message, parse_message
 from service.auth import Scope
 from service.openapi import declared
 from service.problems import Kind, Refused
+from service.reading import object_decoder, read
 from service.routes.answering import json_answer
 from service.schemas import CatalogAnswer, MessageBody
 from service.services import authorize, json_body, services
@@ -46,7 +47,9 @@ async def get_message(request: Request, message_id: str) -> Response:
 async def put_message(request: Request, message_id: str) -> Response:
     """The message as it is now held; 201 when it is new."""
     await authorize(request, Scope.ADMIN)
-    message = parse_message(message_id, await json_body(request))
+    body = await json_body(request)
+    read(body, object_decoder)
+    message = parse_message(message_id, body)
     held = services(request)
     new = await held.store.put_message(message_id, message.to_json())
     await held.live.refresh()
