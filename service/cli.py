@@ -76,6 +76,26 @@ def import_unsubscribed(
     import_file(_settings(), file)
 
 
+@app.command()
+def demo(
+    hillstrom: Annotated[
+        Path | None, typer.Option(help="Replay this real log instead: Hillstrom's CSV, or .gz.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=10, help="Simulated users.")] = 300,
+    days: Annotated[int, typer.Option(min=4, help="Simulated days.")] = 90,
+    seed: Annotated[int, typer.Option(help="Of the population, or of the order of the log.")] = 1,
+    plot: Annotated[Path | None, typer.Option(help="Also draw to this PNG file.")] = None,
+) -> None:
+    """Show the service learn: simulated people over HTTP, or a real log."""
+    from service.demo import run
+    from service.demo.population import Size
+
+    if hillstrom is not None:
+        run.show_hillstrom(hillstrom, plot, seed)
+    else:
+        run.show_population(Size(users=users, days=days, seed=seed), plot)
+
+
 def main() -> None:
     """Run the command; what was wrong is said in one sentence."""
     from engine.errors import ForbearError

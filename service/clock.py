@@ -10,6 +10,8 @@ from typing import Protocol
 
 stopwatch = time.perf_counter
 """Seconds from an arbitrary start: for durations only."""
+wait = time.sleep
+"""Pause a program that has nothing to do until others have done something."""
 
 
 class Clock(Protocol):
