@@ -4,15 +4,16 @@
 
 Values are the mean over seeds of `Outcome.expected_value`, the sum of v x p_click less send costs
 at every send that was made: the mean of the true value with less noise; +- is one standard error.
-The cap (one send per so many days) and the flat cost (what an unsubscribe and a send are taken to
-cost) are tuned over grids on seeds of their own. The optimum is exact, by dynamic programming; for
-the budget world it is an upper bound, and its policy is the one that ranks by advantage.
+The cap (one send per so many days) and the flat costs (what an unsubscribe and a send are taken to
+cost, the same for all users or scaled by their values) are tuned over grids on seeds of their own.
+The optimum is exact, by dynamic programming; for the budget world it is an upper bound, and its
+policy is the one that ranks by advantage.
 """
 
 import argparse
 import itertools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,7 +29,7 @@ from engine.worlds.world import Policy
 
 CAPS = (0.2, 0.5, 1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30)
 """Days between two sends to one user."""
-LEAVE_COSTS = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0)
+LEAVE_COSTS = (0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0)
 FLAT_COSTS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6)
 TUNING_SEEDS = (101, 102)
 SEEDS, QUICK_SEEDS = range(10), range(3)
@@ -74,20 +75,24 @@ def rows(world: Population, seeds: Iterable[int]) -> dict[str, Cell]:
         return cell(world, make, seeds, exact, setting)
 
     days = tuned(world, lambda setting: FrequencyCap(world, 1, *setting), [(d,) for d in CAPS])
-    costs = tuned(
-        world,
-        lambda setting: Rationed(Greedy(world, *setting), world),
-        list(itertools.product(LEAVE_COSTS, FLAT_COSTS)),
-    )
+    grid = list(itertools.product(LEAVE_COSTS, FLAT_COSTS))
+    same = tuned(world, lambda setting: flat(world, setting, scaled=False), grid)
+    scaled = tuned(world, lambda setting: flat(world, setting, scaled=True), grid)
     return {
         "never": judged(Never),
         "random": judged(lambda: Rationed(Random(0), world)),
         "always-best": judged(lambda: Rationed(AlwaysBest(world), world)),
         "best-cap": judged(lambda: FrequencyCap(world, 1, *days), days),
-        "best-flat": judged(lambda: Rationed(Greedy(world, *costs), world), costs),
+        "best-flat": judged(lambda: flat(world, same, scaled=False), same),
+        "best-flat-scaled": judged(lambda: flat(world, scaled, scaled=True), scaled),
         "optimum": judged(lambda: best),
         "optimum-exact": Cell(exact[0], 0.0, exact[1], exact[2], 1.0, ()),
     }
+
+
+def flat(world: Population, setting: Setting, scaled: bool) -> Policy:
+    """Greedy with fixed prices (leave, flat), within the budget where there is one."""
+    return Rationed(Greedy(world, setting[0], setting[1], scaled), world)
 
 
 def optimum(world: Population) -> tuple[tuple[float, float, float], Policy]:
@@ -105,7 +110,7 @@ def optimum(world: Population) -> tuple[tuple[float, float, float], Policy]:
 def tuned(
     world: Population,
     make: Callable[[Setting], Policy],
-    settings: list[Setting],
+    settings: Sequence[Setting],
 ) -> Setting:
     """The setting with the largest mean value on the tuning seeds."""
 
@@ -138,11 +143,11 @@ def cell(
 
 def show(name: str, row: dict[str, Cell]) -> None:
     """One world's part of the table."""
-    print(f"\n{name:16s}     value    +-   share  unsubscribes     sends  setting")
+    print(f"\n{name:16s}      value    +-   share  unsubscribes     sends  setting")
     for policy, c in row.items():
         setting = ", ".join(f"{number:g}" for number in c.setting)
         print(
-            f"  {policy:15s} {c.value:8.1f} {c.error:5.1f}  {c.share_of_optimum:6.3f}"
+            f"  {policy:16s} {c.value:8.1f} {c.error:5.1f}  {c.share_of_optimum:6.3f}"
             f"  {c.unsubscribes:12.1f}  {c.sends:8.0f}  {setting}",
             flush=True,
         )

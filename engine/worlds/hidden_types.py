@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.worlds.population import Population
 from engine.worlds.recipe import Recipe, populate
+from engine.worlds.world import Ints
 
 READINESS = np.array([-1.5, 0.0, 1.5])
 """Added to the unsubscribe logit of tolerant, typical and touchy users."""
@@ -18,9 +19,10 @@ FATIGUE = np.array([0.5, 0.8, 1.1])
 """Their unsubscribe logit per unit of burden."""
 
 
-def types(seed: int, users: int) -> np.ndarray:
+def types(seed: int, users: int) -> Ints:
     """0 tolerant, 1 typical, 2 touchy: (users,)."""
-    return np.random.default_rng([seed, 1]).permutation(np.arange(users) % 3)
+    in_turn: Ints = np.arange(users) % 3
+    return np.random.default_rng([seed, 1]).permutation(in_turn)
 
 
 def world(seed: int = 0, users: int = 600, days: int = 120) -> Population:

@@ -69,17 +69,25 @@ class FrequencyCap(_Unlearning):
 
 
 class Greedy(_Unlearning):
-    """A message where it pays at once, an unsubscribe and a send having fixed prices."""
+    """A message where it pays at once, an unsubscribe and a send having fixed prices.
 
-    def __init__(self, world: World, leave_cost: float, flat_cost: float) -> None:
+    scaled: the prices are multiples of the user's value; otherwise they are the same for all.
+    """
+
+    def __init__(
+        self, world: World, leave_cost: float, flat_cost: float, scaled: bool = False
+    ) -> None:
         self._world, self._leave_cost, self._flat_cost = world, leave_cost, flat_cost
+        self._scaled = scaled
 
     def act(self, batch: Batch) -> Ints:
         """Largest v p_click - p_unsubscribe leave_cost - flat_cost - send cost, if positive."""
-        world = self._world
-        leaves = world.unsubscribe_probability(batch.users, batch.burden, batch.step, batch.moment)
-        gain = batch.values[:, None] * _clicks(world, batch)
-        net = gain - leaves * self._leave_cost - self._flat_cost - world.send_cost
+        asked = (batch.users, batch.burden, batch.step, batch.moment)
+        leaves = self._world.unsubscribe_probability(*asked)
+        value = batch.values[:, None]
+        prices = leaves * self._leave_cost + self._flat_cost
+        gain = value * _clicks(self._world, batch)
+        net = gain - prices * (value if self._scaled else 1.0) - self._world.send_cost
         return np.where(net.max(axis=1) > 0.0, _best(net), ABSTAIN_INDEX)
 
 

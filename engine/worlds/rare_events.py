@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from engine.worlds.population import Population
 from engine.worlds.recipe import Recipe, populate
-from engine.worlds.world import Floats
+from engine.worlds.world import Bools, Floats
 
 CLICK_RATE, UNSUBSCRIBE_RATE = 0.0110, 0.0022
 SENDS_PER_DAY = 3.1 / 7
@@ -51,7 +51,7 @@ def reference_burden(population: Population) -> float:
     return SENDS_PER_DAY * keep / (1.0 - keep)
 
 
-def _shifted_clicks(population: Population, opens: np.ndarray) -> Population:
+def _shifted_clicks(population: Population, opens: Bools) -> Population:
     logits = population.click_logit
     tired = logits - population.click_fatigue[:, None] * reference_burden(population)
 

@@ -41,3 +41,9 @@ def test_normals_have_mean_zero_and_variance_one() -> None:
     drawn = normals(0, USERS, 5, Kind.MOMENT)
     assert abs(drawn.mean()) < 0.03
     assert abs(drawn.var() - 1.0) < 0.05
+
+
+def test_rare_chances_come_as_often_as_they_should() -> None:
+    """A chance of 0.001 over 2,000,000 numbers: 2,000 times, five standard deviations are 224."""
+    hits = sum(int((uniforms(9, USERS, s, Kind.UNSUBSCRIBE) < 0.001).sum()) for s in range(100))
+    assert abs(hits - 2000) < 224

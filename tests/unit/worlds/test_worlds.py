@@ -1,5 +1,6 @@
 """Each world is what its file says."""
 
+import importlib
 from dataclasses import replace
 
 import numpy as np
@@ -36,6 +37,12 @@ def probabilities(world: World, burden: float, step: int = 0) -> tuple[Floats, F
         np.zeros((len(users), len(world.moment_keys))),
     )
     return world.click_probability(*asked), world.unsubscribe_probability(*asked)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_world_says_what_it_checks(name: str) -> None:
+    module = importlib.import_module(f"engine.worlds.{name}")
+    assert (module.__doc__ or "").startswith("Checks ")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -137,17 +144,17 @@ def test_in_rare_events_half_of_the_users_never_click() -> None:
 
 
 def test_rare_events_come_at_those_rates_when_simulated() -> None:
-    """Days 20 to 60 of 12 runs: about 600,000 sends; standard errors 1.2% and 2.7% of the rates.
+    """Days 20 to 60 of 6 runs: about 300,000 sends; standard errors 1.7% and 3.9% of the rates.
 
     Burden then varies about the reference; and the readiest have begun to leave, 4% by day 40.
     """
     world = rare_events.world(seed=0, days=60)
-    runs = [simulate(world, Sometimes(rare_events.SENDS_PER_DAY), seed) for seed in range(12)]
+    runs = [simulate(world, Sometimes(rare_events.SENDS_PER_DAY), seed) for seed in range(6)]
     sends = sum(run.daily_sends[20:].sum() for run in runs)
     clicks = sum(run.daily_clicks[20:].sum() for run in runs)
     left = sum(run.daily_unsubscribes[20:].sum() for run in runs)
     assert clicks / sends == pytest.approx(0.0110, rel=0.05)
-    assert left / sends == pytest.approx(0.0022, rel=0.1)
+    assert left / sends == pytest.approx(0.0022, rel=0.12)
 
 
 class Sometimes:
@@ -239,7 +246,7 @@ def test_no_policy_passes_the_bound_of_the_budget() -> None:
 
 
 def test_in_momentary_ignoring_or_freezing_the_moment_loses_to_a_flat_cost() -> None:
-    """All with the true probabilities; six paired runs of 150 users, 120 days.
+    """All with the true probabilities; four paired runs of 150 users, 120 days.
 
     `ignoring` prices patience at the mean moment, `freezing` as if the present moment lasted.
     """
@@ -250,9 +257,9 @@ def test_in_momentary_ignoring_or_freezing_the_moment_loses_to_a_flat_cost() -> 
     )
     averaging = Optimal(world, solve(world, 30))
     ignoring = Optimal(world, solve(replace(world, moment_effect=(0.0, 0.0)), 30))
-    assert paired(world, averaging, flat, seeds=6) > 0.0
-    assert paired(world, flat, ignoring, seeds=6) > 0.0
-    assert paired(world, flat, Freezing(world), seeds=6) > 0.0
+    assert paired(world, averaging, flat, seeds=4) > 0.0
+    assert paired(world, flat, ignoring, seeds=4) > 0.0
+    assert paired(world, flat, Freezing(world), seeds=4) > 0.0
 
 
 def paired(world: Population, ahead: Policy, behind: Policy, seeds: int) -> float:
