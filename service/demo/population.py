@@ -105,7 +105,7 @@ def compare(size: Size, progress: Callable[[int, int], None]) -> tuple[World, di
         "random": simulate(world, Random(size.seed), size.seed),
         "never send": simulate(world, Never(), size.seed),
     }
-    with running_service(settings(world)) as client:
+    with running_service(settings(world)) as service, service.client() as client:
         policy = OverHttp(world, client)
         run = Run(world, size.seed)
         while (batch := run.next()) is not None:
