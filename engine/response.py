@@ -91,18 +91,18 @@ class Head:
 
     def logit(self, slots: Slots, values: Singles) -> float:
         """VW's own prediction, before the sigmoid."""
-        return cast(float, self._workspace.predict_one(_example(slots, values)))
+        # A label is demanded, and not looked at.
+        return cast(float, self._workspace.predict_one(_example(slots, values, 1, 1.0)))
 
     def learn(self, slots: Slots, values: Singles, label: int, weight: float) -> None:
         """One lesson: the outcome came (1) or did not (0), counted `weight` times."""
-        example = _example(slots, values)
-        example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight))
-        self._workspace.learn_one(example)
+        self._workspace.learn_one(_example(slots, values, label, weight))
 
 
-def _example(slots: Slots, values: Singles) -> vw.Example:
+def _example(slots: Slots, values: Singles, label: int, weight: float) -> vw.Example:
     # A feature of value 0 would make the step 0/0 and every weight it touches NaN.
     alive = values != 0
     example = vw.Example()
+    example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight))
     example[" "].push_many_features(slots[alive].astype(np.uint64), values[alive])
     return example
