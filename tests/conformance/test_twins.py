@@ -328,7 +328,7 @@ async def live(history: Iterable[Decide | Happen | Pass | Sweep | Leave], url: s
         await redis.close()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(history=st.lists(steps, min_size=20, max_size=50))
 def test_both_stores_live_the_same_history(
     redis_url: str, history: list[Decide | Happen | Pass | Sweep | Leave]
