@@ -251,6 +251,17 @@ def test_company_in_a_batch_changes_no_law(batch: list[Options], explorer: Explo
     assert np.array_equal(joint[0], joint[-1])
 
 
+def test_padding_takes_no_part_in_a_law() -> None:
+    """Where nearly all is shared, the common factor shifts by up to 3.25 * 12 own deviations.
+
+    Padding that were merely 18 deviations out would then win against a list it is not on.
+    """
+    options = offer([-3.0], [0.05], [0.03], shared=0.8)
+    alone = FULL.probabilities(options)[0, 0]
+    longer = offer([-3.0] * 3, [0.05] * 3, [0.03] * 3, shared=0.8)
+    assert alone == FULL.probabilities(together([options, longer]))[0, 0]
+
+
 def test_inverse_gap_weighs_by_the_distance_from_the_best() -> None:
     """Three actions, gamma 10, nets 0.2 and 0.1 against silence at 0.
 
