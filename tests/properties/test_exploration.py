@@ -252,14 +252,17 @@ def test_company_in_a_batch_changes_no_law(batch: list[Options], explorer: Explo
 
 
 def test_padding_takes_no_part_in_a_law() -> None:
-    """Where nearly all is shared, the common factor shifts by up to 3.25 * 12 own deviations.
+    """Break even is 2 shared deviations up, logit(0.2) = -3 + 2 * 0.8: P(send) = 0.02.
 
-    Padding that were merely 18 deviations out would then win against a list it is not on.
+    Padding merely 18 of its own deviations out of reach would be reached from z = 1.4 on, at 12.5
+    own deviations to a shared one: as good as a rival that sends with P(z > 1.4) = 0.08.
     """
-    options = offer([-3.0], [0.05], [0.03], shared=0.8)
+    options = offer([-3.0], [0.05], [0.2], shared=0.8, rho=0.0)
     alone = FULL.probabilities(options)[0, 0]
-    longer = offer([-3.0] * 3, [0.05] * 3, [0.03] * 3, shared=0.8)
-    assert alone == FULL.probabilities(together([options, longer]))[0, 0]
+    longer = offer([-3.0] * 3, [0.05] * 3, [0.2] * 3, shared=0.8, rho=0.0)
+    joint = FULL.probabilities(together([options, longer]))[0, 0]
+    assert abs(alone - joint) < 1e-12
+    assert abs(0.022 - alone) < 2e-3
 
 
 def test_inverse_gap_weighs_by_the_distance_from_the_best() -> None:
