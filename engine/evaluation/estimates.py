@@ -1,0 +1,178 @@
+"""Points, standard errors and differences read off the streaming sums.
+
+An estimate is its value and its influence: coefficients a over the columns z such that the
+centred round-wise value of a row is psi = a . z. The row-wise error then is a^T (sum z z^T) a, the
+clustered one is the same with sums by user, and the error of a difference is that of the difference
+of two influences: paired comparisons cost nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+
+from engine.evaluation.arrays import Vector
+from engine.evaluation.intervals import (
+    Interval,
+    normal_interval,
+    size_biased_gamma,
+    size_biased_mean_weight,
+)
+from engine.evaluation.sums import (
+    ONE,
+    REWARD,
+    SEND,
+    WD,
+    WE,
+    WR,
+    PolicySums,
+    UserSums,
+    V,
+    W,
+    column,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value and its influence (m,) over the columns of the sums it came from."""
+
+    value: float
+    influence: Vector
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """The paired difference of two estimates on the same rows."""
+        return Estimate(self.value - other.value, self.influence - other.influence)
+
+
+def logged_mean(sums: PolicySums) -> Estimate:
+    """What the logger itself earned: the plain mean of r."""
+    return _linear(sums, {REWARD: 1.0})
+
+
+def ips(sums: PolicySums, policy: int) -> Estimate:
+    """Mean w r."""
+    return _linear(sums, {column(policy, WR): 1.0})
+
+
+def dm(sums: PolicySums, policy: int) -> Estimate:
+    """Mean v. Its error is that of the rows only: the model's own error is not in it."""
+    return _linear(sums, {column(policy, V): 1.0})
+
+
+def dr(sums: PolicySums, policy: int) -> Estimate:
+    """Mean v + w (r - q)."""
+    return _linear(sums, {column(policy, V): 1.0, column(policy, WD): 1.0})
+
+
+def snips(sums: PolicySums, policy: int) -> Estimate:
+    """Sum w r / sum w; psi = w (r - V) / wbar."""
+    weight = sums.total(policy, W)
+    if weight == 0.0:
+        return Estimate(float("nan"), np.full(sums.gram.shape[0], np.nan))
+    value = sums.total(policy, WR) / weight
+    scale = sums.n / weight
+    return Estimate(
+        value, _at(sums, {column(policy, WR): scale, column(policy, W): -scale * value})
+    )
+
+
+def sndr(sums: PolicySums, policy: int) -> Estimate:
+    """Mean v + sum w (r - q) / sum w; psi = v - vbar + w (r - q - c) / wbar."""
+    weight = sums.total(policy, W)
+    if weight == 0.0:
+        return Estimate(float("nan"), np.full(sums.gram.shape[0], np.nan))
+    correction = sums.total(policy, WD) / weight
+    level, scale = sums.total(policy, V) / sums.n, sums.n / weight
+    influence = _at(
+        sums,
+        {
+            column(policy, V): 1.0,
+            ONE: -level,
+            column(policy, WD): scale,
+            column(policy, W): -scale * correction,
+        },
+    )
+    return Estimate(level + correction, influence)
+
+
+def send_only_snips(sums: PolicySums, policy: int) -> Estimate:
+    """M * sum_{a != abstain} w r / sum_{a != abstain} w; outcomes that only a send can cause."""
+    weight = sums.total(policy, WE)
+    if weight == 0.0:
+        return Estimate(0.0, np.zeros(sums.gram.shape[0]))
+    rate, ratio = send_rate(sums, policy), sums.total(policy, WR) / weight
+    scale = rate * sums.n / weight
+    influence = _at(
+        sums,
+        {
+            column(policy, WR): scale,
+            column(policy, WE): -scale * ratio,
+            column(policy, SEND): ratio,
+            ONE: -ratio * rate,
+        },
+    )
+    return Estimate(rate * ratio, influence)
+
+
+POINTS: dict[str, Callable[[PolicySums, int], Estimate]] = {
+    "ips": ips,
+    "snips": snips,
+    "dm": dm,
+    "dr": dr,
+    "sndr": sndr,
+    "send_only_snips": send_only_snips,
+}
+
+
+def send_rate(sums: PolicySums, policy: int) -> float:
+    """M = mean(1 - pi(abstain|x)): known exactly, not estimated."""
+    return sums.total(policy, SEND) / sums.n
+
+
+# -- errors and intervals
+
+
+def standard_error(sums: PolicySums, estimate: Estimate) -> float:
+    """Row-wise standard error, ddof = 1 for every estimator (SNIPS too)."""
+    n = sums.n
+    square = float(estimate.influence @ sums.gram @ estimate.influence)
+    return sqrt(max(0.0, square) * n / (n - 1.0)) / n
+
+
+def clustered_error(users: UserSums, estimate: Estimate, n: float) -> float:
+    """Standard error when only users are independent: sqrt(G/(G-1) sum_g S_g^2) / n."""
+    groups = users.users.size
+    if groups < 2:
+        return float("inf")
+    by_user = users.totals @ estimate.influence
+    return sqrt(groups / (groups - 1) * float(by_user @ by_user)) / n
+
+
+def delta_interval(sums: PolicySums, estimate: Estimate, alpha: float = 0.05) -> Interval:
+    """Normal interval with the row-wise error."""
+    return normal_interval(estimate.value, standard_error(sums, estimate), alpha)
+
+
+def gamma_interval(sums: PolicySums, policy: int, alpha: float = 0.05) -> Interval:
+    """Size-biased gamma interval of a 0/1 outcome around IPS, all from the sums."""
+    n = sums.n
+    y, s = sums.total(policy, WR) / n, sums.product(policy, W, WR) / n**2
+    sum_w, sum_w2 = sums.total(policy, WE), sums.product(policy, WE, WE)
+    return size_biased_gamma(y, s, size_biased_mean_weight(sum_w, sum_w2, n), alpha)
+
+
+def _linear(sums: PolicySums, coefficients: dict[int, float]) -> Estimate:
+    """The mean of a linear combination of columns."""
+    influence = _at(sums, coefficients)
+    value = float(influence @ sums.gram[ONE]) / sums.n
+    influence[ONE] -= value
+    return Estimate(value, influence)
+
+
+def _at(sums: PolicySums, coefficients: dict[int, float]) -> Vector:
+    influence = np.zeros(sums.gram.shape[0])
+    for place, coefficient in coefficients.items():
+        influence[place] += coefficient
+    return influence

@@ -1,0 +1,213 @@
+"""The streaming state behind every estimate: sums that merge by addition.
+
+For one outcome and P policies a row becomes a short vector z of columns (1, r, and for each policy
+w, w r, v, w (r - q), w on rows that can earn the event, and the target's chance of sending). The
+Gram matrix sum z z^T holds every sum that points, standard errors, paired differences and gamma
+intervals need, so days, shards and engines agree by adding their matrices. Grouped by user first,
+the same matrix gives the clustered errors.
+
+Limit: second moments are taken about 0, so an outcome whose mean is 1e5 times its spread loses
+digits: centre it first. Memory: O(chunk), plus O(users) where errors are clustered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.errors import BadInput
+from engine.evaluation.arrays import AnyArray, Ids, Ints, Matrix, Vector
+from engine.evaluation.estimators import checked_totals, importance_weights
+from engine.evaluation.log import ABSTAIN
+
+ONE, REWARD, SHARED = 0, 1, 2  # columns before the policies'
+W, WR, V, WD, WE, SEND = range(6)  # columns of one policy
+PER_POLICY = 6
+
+BINS_PER_OCTAVE_BITS = 5
+LOWEST_OCTAVE, OCTAVES = -32, 64
+BINS = OCTAVES << BINS_PER_OCTAVE_BITS
+
+
+def column(policy: int, which: int) -> int:
+    """Place of a policy's column in z."""
+    return SHARED + PER_POLICY * policy + which
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one chunk contributes for one outcome; `qhat` (n, K) and `unlogged` may be missing."""
+
+    action: Ints
+    propensity: Vector
+    reward: Vector
+    targets: Sequence[Matrix]
+    qhat: Matrix | None = None
+    logged: Matrix | None = None  # (n, K) logged law, to measure the unlogged mass
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySums:
+    """Mergeable state of P policies on one outcome; m = 2 + 6 P."""
+
+    gram: Matrix  # (m, m) sum of z z^T
+    max_w: Vector  # (P,)
+    max_wr: Vector  # (P,) largest |w r|
+    zero_w: Vector  # (P,) rows with w = 0
+    unlogged: Vector  # (P,) target mass on arms the logger could not draw (a floor if unknown)
+    sure: Vector  # (P,) rows logged with p = 1 whose target wants something else too
+    law_rows: float  # rows whose whole logged law was known
+    min_p: float
+    weight_bins: Matrix  # (P, 3, BINS) rows, sum w, sum |w r| by log2 of w
+
+    def __add__(self, other: "PolicySums") -> "PolicySums":
+        return PolicySums(
+            self.gram + other.gram,
+            np.maximum(self.max_w, other.max_w),
+            np.maximum(self.max_wr, other.max_wr),
+            self.zero_w + other.zero_w,
+            self.unlogged + other.unlogged,
+            self.sure + other.sure,
+            self.law_rows + other.law_rows,
+            min(self.min_p, other.min_p),
+            self.weight_bins + other.weight_bins,
+        )
+
+    @property
+    def n(self) -> float:
+        """Rows."""
+        return float(self.gram[ONE, ONE])
+
+    @property
+    def policies(self) -> int:
+        """Number of policies P."""
+        return self.max_w.size
+
+    def total(self, policy: int, which: int) -> float:
+        """Sum over rows of one column of a policy."""
+        return float(self.gram[ONE, column(policy, which)])
+
+    def product(self, policy: int, first: int, second: int) -> float:
+        """Sum over rows of the product of two columns of a policy."""
+        return float(self.gram[column(policy, first), column(policy, second)])
+
+
+def policy_sums(rows: Rows) -> PolicySums:
+    """The state of one chunk."""
+    return _summed(rows, features(rows))
+
+
+def policy_and_user_sums(rows: Rows, user: Ids) -> tuple[PolicySums, "UserSums"]:
+    """The state of one chunk, and the same grouped by user; user (n,)."""
+    z = features(rows)
+    return _summed(rows, z), user_sums(user, z)
+
+
+def features(rows: Rows) -> Matrix:
+    """Z transposed, (m, n): one contiguous line per column."""
+    z = np.empty((SHARED + PER_POLICY * len(rows.targets), rows.action.size))
+    z[ONE], z[REWARD] = 1.0, rows.reward
+    can_earn = (rows.action != ABSTAIN).astype(np.float64)
+    drawn = np.arange(rows.action.size) * rows.targets[0].shape[1] + rows.action
+    residual = rows.reward if rows.qhat is None else rows.reward - rows.qhat.take(drawn)
+    for policy, target in enumerate(rows.targets):
+        _fill(z[column(policy, 0) :][:PER_POLICY], rows, target, residual, can_earn)
+    return z
+
+
+def _fill(z: Matrix, rows: Rows, target: Matrix, residual: Vector, can_earn: Vector) -> None:
+    totals = checked_totals(target)
+    w = importance_weights(target, rows.action, rows.propensity)
+    z[W] = w
+    np.multiply(w, rows.reward, out=z[WR])
+    np.multiply(w, residual, out=z[WD])
+    np.multiply(w, can_earn, out=z[WE])
+    np.subtract(1.0, target[:, ABSTAIN], out=z[SEND])
+    if rows.qhat is None:
+        z[V] = 0.0
+    else:
+        np.divide(np.einsum("ij,ij->i", target, rows.qhat), totals, out=z[V])
+
+
+def _summed(rows: Rows, z: Matrix) -> PolicySums:
+    count = len(rows.targets)
+    weights = z[column(0, W) :: PER_POLICY]
+    earned = z[column(0, WR) :: PER_POLICY]
+    sure = rows.propensity >= 1.0
+    return PolicySums(
+        gram=z @ z.T,
+        max_w=weights.max(axis=1, initial=0.0),
+        max_wr=np.maximum(earned.max(axis=1, initial=0.0), -earned.min(axis=1, initial=0.0)),
+        zero_w=(weights == 0.0).sum(axis=1).astype(np.float64),
+        unlogged=np.array([_unlogged(rows, target, sure) for target in rows.targets]),
+        sure=((weights[:, sure] < 1.0).sum(axis=1)).astype(np.float64),
+        law_rows=0.0 if rows.logged is None else float(rows.action.size),
+        min_p=float(rows.propensity.min(initial=1.0)),
+        weight_bins=np.stack([_bins(weights[k], earned[k]) for k in range(count)]),
+    )
+
+
+def _unlogged(rows: Rows, target: Matrix, sure: AnyArray) -> float:
+    """Target mass where the logger's probability is 0; unknown law: only rows with p = 1 tell."""
+    if rows.logged is not None:
+        return float(np.where(rows.logged > 0.0, 0.0, target).sum())
+    places = np.flatnonzero(sure)
+    return float((1.0 - target[places, rows.action[places]]).sum()) if places.size else 0.0
+
+
+def _bins(w: Vector, wr: Vector) -> Matrix:
+    """Rows, sum w and sum |w r| by bins of log2 w (32 an octave); rows with w = 0 are left out."""
+    hit = np.flatnonzero(w)
+    w = w[hit]
+    octaves = (w.view(np.int64) >> (52 - BINS_PER_OCTAVE_BITS)) - (
+        (1023 + LOWEST_OCTAVE) << BINS_PER_OCTAVE_BITS
+    )
+    place = np.clip(octaves, 0, BINS - 1)
+    sides = (None, w, np.abs(wr[hit]))
+    return np.stack([np.bincount(place, side, BINS).astype(np.float64) for side in sides])
+
+
+def bin_edges() -> Vector:
+    """Lower edge of every weight bin, (BINS,)."""
+    octave, step = np.divmod(np.arange(BINS), 1 << BINS_PER_OCTAVE_BITS)
+    edges: Vector = 2.0 ** (octave + LOWEST_OCTAVE) * (1.0 + step / (1 << BINS_PER_OCTAVE_BITS))
+    return edges
+
+
+# -- by user
+
+
+@dataclass(frozen=True, slots=True)
+class UserSums:
+    """Sums of z by user: users (G,) sorted, totals (G, m)."""
+
+    users: Ids
+    totals: Matrix
+
+    def __add__(self, other: "UserSums") -> "UserSums":
+        users = np.concatenate((self.users, other.users))
+        return _grouped(users, np.concatenate((self.totals, other.totals)))
+
+    @property
+    def gram(self) -> Matrix:
+        """(m, m) sum over users of the outer product of their totals."""
+        gram: Matrix = self.totals.T @ self.totals
+        return gram
+
+
+def user_sums(user: Ids, z: Matrix) -> UserSums:
+    """Group z (m, n) by user (n,)."""
+    return _grouped(user, z.T)
+
+
+def _grouped(users: Ids, lines: Matrix) -> UserSums:
+    order = np.argsort(users, kind="stable")
+    ordered = users[order]
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    return UserSums(ordered[starts], np.add.reduceat(lines[order], starts, axis=0))
+
+
+def require_rows(sums: PolicySums) -> None:
+    """Refuse a state with fewer than two rows: no spread can be read from one."""
+    if sums.n < 2:
+        raise BadInput(f"got {sums.n:.0f} rows, expected at least 2: give a longer log")
