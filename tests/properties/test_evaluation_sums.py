@@ -16,9 +16,7 @@ from tests.unit.evaluation.logs import Sample, sample
 
 def pieces(made: Sample, cuts: list[int]) -> list[PolicySums]:
     edges = [0, *sorted(set(cuts)), made.action.size]
-    return [
-        policy_sums(made.rows(a, b)) for a, b in pairwise(edges) if a < b
-    ]
+    return [policy_sums(made.rows(a, b)) for a, b in pairwise(edges) if a < b]
 
 
 def figures(sums: PolicySums) -> list[float]:
