@@ -4,6 +4,9 @@ An estimate is its value and its influence: coefficients a over the columns z su
 centred round-wise value of a row is psi = a . z. The row-wise error then is a^T (sum z z^T) a, the
 clustered one is the same with sums by user, and the error of a difference is that of the difference
 of two influences: paired comparisons cost nothing.
+
+Where a send cost is given, the outcome is r minus that cost, and the target's expected cost enters
+exactly (it needs no weights), so the cost adds no noise.
 """
 
 from collections.abc import Callable
@@ -20,12 +23,15 @@ from engine.evaluation.intervals import (
     size_biased_mean_weight,
 )
 from engine.evaluation.sums import (
+    COST,
     ONE,
+    PAID,
     REWARD,
     SEND,
     WD,
     WE,
     WR,
+    WS,
     PolicySums,
     UserSums,
     V,
@@ -41,79 +47,54 @@ class Estimate:
     value: float
     influence: Vector
 
+    def __add__(self, other: "Estimate") -> "Estimate":
+        return Estimate(self.value + other.value, self.influence + other.influence)
+
     def __sub__(self, other: "Estimate") -> "Estimate":
         """The paired difference of two estimates on the same rows."""
         return Estimate(self.value - other.value, self.influence - other.influence)
 
 
 def logged_mean(sums: PolicySums) -> Estimate:
-    """What the logger itself earned: the plain mean of r."""
-    return _linear(sums, {REWARD: 1.0})
+    """What the logger itself earned: the plain mean of r - cost."""
+    return _linear(sums, {REWARD: 1.0, PAID: -1.0})
 
 
 def ips(sums: PolicySums, policy: int) -> Estimate:
     """Mean w r."""
-    return _linear(sums, {column(policy, WR): 1.0})
+    return _linear(sums, {column(policy, WR): 1.0, column(policy, COST): -1.0})
 
 
 def dm(sums: PolicySums, policy: int) -> Estimate:
     """Mean v. Its error is that of the rows only: the model's own error is not in it."""
-    return _linear(sums, {column(policy, V): 1.0})
+    return _linear(sums, {column(policy, V): 1.0, column(policy, COST): -1.0})
 
 
 def dr(sums: PolicySums, policy: int) -> Estimate:
     """Mean v + w (r - q)."""
-    return _linear(sums, {column(policy, V): 1.0, column(policy, WD): 1.0})
+    terms = {column(policy, V): 1.0, column(policy, WD): 1.0, column(policy, COST): -1.0}
+    return _linear(sums, terms)
 
 
 def snips(sums: PolicySums, policy: int) -> Estimate:
     """Sum w r / sum w; psi = w (r - V) / wbar."""
-    weight = sums.total(policy, W)
-    if weight == 0.0:
-        return Estimate(float("nan"), np.full(sums.gram.shape[0], np.nan))
-    value = sums.total(policy, WR) / weight
-    scale = sums.n / weight
-    return Estimate(
-        value, _at(sums, {column(policy, WR): scale, column(policy, W): -scale * value})
-    )
+    return _ratio(sums, policy, WR, W) + _linear(sums, {column(policy, COST): -1.0})
 
 
 def sndr(sums: PolicySums, policy: int) -> Estimate:
     """Mean v + sum w (r - q) / sum w; psi = v - vbar + w (r - q - c) / wbar."""
-    weight = sums.total(policy, W)
-    if weight == 0.0:
-        return Estimate(float("nan"), np.full(sums.gram.shape[0], np.nan))
-    correction = sums.total(policy, WD) / weight
-    level, scale = sums.total(policy, V) / sums.n, sums.n / weight
-    influence = _at(
-        sums,
-        {
-            column(policy, V): 1.0,
-            ONE: -level,
-            column(policy, WD): scale,
-            column(policy, W): -scale * correction,
-        },
-    )
-    return Estimate(level + correction, influence)
+    model = _linear(sums, {column(policy, V): 1.0, column(policy, COST): -1.0})
+    return model + _ratio(sums, policy, WD, W)
 
 
 def send_only_snips(sums: PolicySums, policy: int) -> Estimate:
     """M * sum_{a != abstain} w r / sum_{a != abstain} w; outcomes that only a send can cause."""
-    weight = sums.total(policy, WE)
-    if weight == 0.0:
-        return Estimate(0.0, np.zeros(sums.gram.shape[0]))
-    rate, ratio = send_rate(sums, policy), sums.total(policy, WR) / weight
-    scale = rate * sums.n / weight
-    influence = _at(
-        sums,
-        {
-            column(policy, WR): scale,
-            column(policy, WE): -scale * ratio,
-            column(policy, SEND): ratio,
-            ONE: -ratio * rate,
-        },
-    )
-    return Estimate(rate * ratio, influence)
+    if sums.total(policy, WE) == 0.0:
+        return _linear(sums, {column(policy, COST): -1.0})
+    ratio, rate = _ratio(sums, policy, WR, WE), _linear(sums, {column(policy, SEND): 1.0})
+    product = ratio.value * rate.influence + rate.value * ratio.influence
+    cost = _linear(sums, {column(policy, COST): -1.0})
+    return Estimate(ratio.value * rate.value, product) + cost
 
 
 POINTS: dict[str, Callable[[PolicySums, int], Estimate]] = {
@@ -155,12 +136,26 @@ def delta_interval(sums: PolicySums, estimate: Estimate, alpha: float = 0.05) ->
     return normal_interval(estimate.value, standard_error(sums, estimate), alpha)
 
 
-def gamma_interval(sums: PolicySums, policy: int, alpha: float = 0.05) -> Interval:
-    """Size-biased gamma interval of a 0/1 outcome around IPS, all from the sums."""
-    n = sums.n
-    y, s = sums.total(policy, WR) / n, sums.product(policy, W, WR) / n**2
-    sum_w, sum_w2 = sums.total(policy, WE), sums.product(policy, WE, WE)
-    return size_biased_gamma(y, s, size_biased_mean_weight(sum_w, sum_w2, n), alpha)
+def gamma_interval(
+    sums: PolicySums, policy: int, alpha: float = 0.05, users: UserSums | None = None
+) -> Interval:
+    """Size-biased gamma interval around IPS of a rare outcome r = size * event, from the sums.
+
+    With `users`, the squares are taken of each user's total, so a user with several events counts
+    as one bigger event.
+    """
+    n, earned = sums.n, column(policy, WR)
+    square = sums.product(policy, WS, WR)
+    if users is not None:
+        square = float(users.totals[:, earned] @ users.totals[:, earned])
+    size = sums.total(policy, WS), sums.product(policy, WS, WS)
+    mean = size_biased_mean_weight(*size, n)
+    return size_biased_gamma(sums.total(policy, WR) / n, square / n**2, mean, alpha)
+
+
+def send_cost(sums: PolicySums, policy: int) -> float:
+    """Expected send cost of the target per decision, known exactly."""
+    return sums.total(policy, COST) / sums.n
 
 
 def _linear(sums: PolicySums, coefficients: dict[int, float]) -> Estimate:
@@ -169,6 +164,16 @@ def _linear(sums: PolicySums, coefficients: dict[int, float]) -> Estimate:
     value = float(influence @ sums.gram[ONE]) / sums.n
     influence[ONE] -= value
     return Estimate(value, influence)
+
+
+def _ratio(sums: PolicySums, policy: int, above: int, below: int) -> Estimate:
+    """Sum of one column over sum of another; psi = (above - ratio below) / mean below."""
+    total = sums.total(policy, below)
+    if total == 0.0:
+        return Estimate(float("nan"), np.full(sums.gram.shape[0], np.nan))
+    ratio, scale = sums.total(policy, above) / total, sums.n / total
+    columns = {column(policy, above): scale, column(policy, below): -scale * ratio}
+    return Estimate(ratio, _at(sums, columns))
 
 
 def _at(sums: PolicySums, coefficients: dict[int, float]) -> Vector:

@@ -1,10 +1,9 @@
 """The streaming state behind every estimate: sums that merge by addition.
 
-For one outcome and P policies a row becomes a short vector z of columns (1, r, and for each policy
-w, w r, v, w (r - q), w on rows that can earn the event, and the target's chance of sending). The
-Gram matrix sum z z^T holds every sum that points, standard errors, paired differences and gamma
-intervals need, so days, shards and engines agree by adding their matrices. Grouped by user first,
-the same matrix gives the clustered errors.
+For one outcome and P policies a row becomes a short vector z: (1, r, cost paid), and for each
+policy the columns named below. The Gram matrix sum z z^T holds every sum that points, standard
+errors, paired differences and gamma intervals need, so days, shards and engines agree by adding
+their matrices. Grouped by user first, the same matrix gives the clustered errors.
 
 Limit: second moments are taken about 0, so an outcome whose mean is 1e5 times its spread loses
 digits: centre it first. Memory: O(chunk), plus O(users) where errors are clustered.
@@ -17,12 +16,16 @@ import numpy as np
 
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Ids, Ints, Matrix, Vector
-from engine.evaluation.estimators import checked_totals, importance_weights
+from engine.evaluation.estimators import checked_totals, chosen, importance_weights
 from engine.evaluation.log import ABSTAIN
 
-ONE, REWARD, SHARED = 0, 1, 2  # columns before the policies'
-W, WR, V, WD, WE, SEND = range(6)  # columns of one policy
-PER_POLICY = 6
+# Columns before the policies': 1, the outcome r, the send cost the logger paid.
+ONE, REWARD, PAID, SHARED = 0, 1, 2, 3
+# Columns of one policy: w; w r; v; w (r - q); w where the event can be earned (anywhere but on an
+# abstention); the same times the size of the event; chance of sending; expected send cost. The last
+# two are known exactly, so no weight and no noise enters them.
+W, WR, V, WD, WE, WS, SEND, COST = range(8)
+PER_POLICY = 8
 
 BINS_PER_OCTAVE_BITS = 5
 LOWEST_OCTAVE, OCTAVES = -32, 64
@@ -36,7 +39,7 @@ def column(policy: int, which: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What one chunk contributes for one outcome; `qhat` (n, K) and `unlogged` may be missing."""
+    """What one chunk contributes for one outcome; everything below `targets` may be missing."""
 
     action: Ints
     propensity: Vector
@@ -44,11 +47,14 @@ class Rows:
     targets: Sequence[Matrix]
     qhat: Matrix | None = None
     logged: Matrix | None = None  # (n, K) logged law, to measure the unlogged mass
+    size: Vector | None = None  # (n,) what one event is worth, where r = size * event; else 1
+    send_cost: Vector | None = None  # (n,) cost of one send, to be taken off the outcome
+    unprompted: bool = False  # the outcome also happens without a send: abstaining can earn it
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySums:
-    """Mergeable state of P policies on one outcome; m = 2 + 6 P."""
+    """Mergeable state of P policies on one outcome; m = 3 + 8 P."""
 
     gram: Matrix  # (m, m) sum of z z^T
     max_w: Vector  # (P,)
@@ -106,23 +112,33 @@ def policy_and_user_sums(rows: Rows, user: Ids) -> tuple[PolicySums, "UserSums"]
 def features(rows: Rows) -> Matrix:
     """Z transposed, (m, n): one contiguous line per column."""
     z = np.empty((SHARED + PER_POLICY * len(rows.targets), rows.action.size))
+    sent = (rows.action != ABSTAIN).astype(np.float64)
+    can_earn = np.ones_like(sent) if rows.unprompted else sent
     z[ONE], z[REWARD] = 1.0, rows.reward
-    can_earn = (rows.action != ABSTAIN).astype(np.float64)
-    drawn = np.arange(rows.action.size) * rows.targets[0].shape[1] + rows.action
-    residual = rows.reward if rows.qhat is None else rows.reward - rows.qhat.take(drawn)
+    z[PAID] = 0.0 if rows.send_cost is None else rows.send_cost * sent
+    residual = rows.reward if rows.qhat is None else rows.reward - chosen(rows.qhat, rows.action)
     for policy, target in enumerate(rows.targets):
-        _fill(z[column(policy, 0) :][:PER_POLICY], rows, target, residual, can_earn)
+        lines = z[column(policy, 0) :][:PER_POLICY]
+        _fill_weighted(lines, rows, target, residual, can_earn)
+        _fill_expected(lines, rows, target)
     return z
 
 
-def _fill(z: Matrix, rows: Rows, target: Matrix, residual: Vector, can_earn: Vector) -> None:
-    totals = checked_totals(target)
+def _fill_weighted(
+    z: Matrix, rows: Rows, target: Matrix, residual: Vector, can_earn: Vector
+) -> None:
     w = importance_weights(target, rows.action, rows.propensity)
     z[W] = w
     np.multiply(w, rows.reward, out=z[WR])
     np.multiply(w, residual, out=z[WD])
     np.multiply(w, can_earn, out=z[WE])
+    np.multiply(z[WE], 1.0 if rows.size is None else rows.size, out=z[WS])
+
+
+def _fill_expected(z: Matrix, rows: Rows, target: Matrix) -> None:
+    totals = checked_totals(target)
     np.subtract(1.0, target[:, ABSTAIN], out=z[SEND])
+    np.multiply(z[SEND], 0.0 if rows.send_cost is None else rows.send_cost, out=z[COST])
     if rows.qhat is None:
         z[V] = 0.0
     else:
