@@ -47,8 +47,8 @@ def make_world(click: float, unsubscribe: float, seed: int) -> World:
     taste = 0.8 * appeal + 0.6 * chance
     logger = (1.0 - EXPLORED) * _softmax(taste) + EXPLORED / (MESSAGES + 1)
     targets = {"near": _softmax(2.0 * taste), "far": _softmax(2.0 * other)}
-    rates = [_rates(click, appeal, logger), _rates(unsubscribe, offence, logger)]
-    return World(logger, *rates, targets)
+    clicks, leaves = _rates(click, appeal, logger), _rates(unsubscribe, offence, logger)
+    return World(logger, clicks, leaves, targets)
 
 
 def _softmax(score: Matrix) -> Matrix:

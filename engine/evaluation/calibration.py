@@ -50,8 +50,9 @@ def draws_by_size(pmf: Matrix, action: Ints) -> Draws:
     n, k = pmf.shape
     group = np.searchsorted(SIZES, pmf.ravel(), side="right") - 1
     cell = group + SIZES.size * np.repeat(np.arange(n), k)
-    mass = np.bincount(cell, pmf.ravel(), n * SIZES.size).reshape(n, SIZES.size)
+    mass = np.asarray(np.bincount(cell, pmf.ravel(), n * SIZES.size), dtype=np.float64)
     drawn = group.reshape(n, k)[np.arange(n), action]
+    mass = mass.reshape(n, SIZES.size)
     return _draws(mass, np.bincount(drawn, minlength=SIZES.size).astype(np.float64))
 
 

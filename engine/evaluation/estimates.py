@@ -33,7 +33,7 @@ from engine.evaluation.sums import (
     WR,
     WS,
     PolicySums,
-    UserSums,
+    UserSquares,
     V,
     W,
     column,
@@ -122,13 +122,12 @@ def standard_error(sums: PolicySums, estimate: Estimate) -> float:
     return sqrt(max(0.0, square) * n / (n - 1.0)) / n
 
 
-def clustered_error(users: UserSums, estimate: Estimate, n: float) -> float:
+def clustered_error(users: UserSquares, estimate: Estimate, n: float) -> float:
     """Standard error when only users are independent: sqrt(G/(G-1) sum_g S_g^2) / n."""
-    groups = users.users.size
-    if groups < 2:
+    if users.groups < 2:
         return float("inf")
-    by_user = users.totals @ estimate.influence
-    return sqrt(groups / (groups - 1) * float(by_user @ by_user)) / n
+    square = float(estimate.influence @ users.gram @ estimate.influence)
+    return sqrt(users.groups / (users.groups - 1) * max(0.0, square)) / n
 
 
 def delta_interval(sums: PolicySums, estimate: Estimate, alpha: float = 0.05) -> Interval:
@@ -137,7 +136,7 @@ def delta_interval(sums: PolicySums, estimate: Estimate, alpha: float = 0.05) ->
 
 
 def gamma_interval(
-    sums: PolicySums, policy: int, alpha: float = 0.05, users: UserSums | None = None
+    sums: PolicySums, policy: int, alpha: float = 0.05, users: UserSquares | None = None
 ) -> Interval:
     """Size-biased gamma interval around IPS of a rare outcome r = size * event, from the sums.
 
@@ -147,7 +146,7 @@ def gamma_interval(
     n, earned = sums.n, column(policy, WR)
     square = sums.product(policy, WS, WR)
     if users is not None:
-        square = float(users.totals[:, earned] @ users.totals[:, earned])
+        square = float(users.gram[earned, earned])
     size = sums.total(policy, WS), sums.product(policy, WS, WS)
     mean = size_biased_mean_weight(*size, n)
     return size_biased_gamma(sums.total(policy, WR) / n, square / n**2, mean, alpha)

@@ -10,6 +10,7 @@ ever see it.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,8 @@ class LoggedBatch:
     @property
     def sent(self) -> Mask:
         """(n,) whether a message went out."""
-        return self.action != ABSTAIN
+        sent: Mask = self.action != ABSTAIN
+        return sent
 
     def take(self, rows: AnyArray | slice) -> "LoggedBatch":
         """The batch restricted to some rows (mask, indices or slice)."""
@@ -52,7 +54,7 @@ class LoggedBatch:
         return replace(self, **picked)
 
 
-def _take(column: object, rows: AnyArray | slice) -> object:
+def _take(column: Any, rows: AnyArray | slice) -> Any:
     if isinstance(column, Mapping):
         return {name: inner[rows] for name, inner in column.items()}
     return column[rows] if isinstance(column, np.ndarray) else column
@@ -65,11 +67,11 @@ def concatenate(batches: list[LoggedBatch]) -> LoggedBatch:
     return replace(first, **joined)
 
 
-def _join(columns: list[object]) -> object:
+def _join(columns: list[Any]) -> Any:
     first = columns[0]
     if isinstance(first, Mapping):
-        return {name: np.concatenate([c[name] for c in columns]) for name in first}  # type: ignore[index]
-    return np.concatenate(columns) if isinstance(first, np.ndarray) else first  # type: ignore[arg-type]
+        return {name: np.concatenate([c[name] for c in columns]) for name in first}
+    return np.concatenate(columns) if isinstance(first, np.ndarray) else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Log:
             raise BadInput(f"log {self.name!r} has no rows: give a log with at least one decision")
 
 
-def log_in_memory(name: str, arms: tuple[str, ...], batch: LoggedBatch, **facts: object) -> Log:
+def log_in_memory(name: str, arms: tuple[str, ...], batch: LoggedBatch, **facts: Any) -> Log:
     """A log over one batch that is already in memory; `facts` are the other fields of `Log`."""
     check_unique(batch.row_id)
 
@@ -104,7 +106,7 @@ def log_in_memory(name: str, arms: tuple[str, ...], batch: LoggedBatch, **facts:
         for start in range(0, len(batch), rows):
             yield batch.take(slice(start, start + rows))
 
-    return Log(name, arms, read, **facts)  # type: ignore[arg-type]
+    return Log(name, arms, read, **facts)
 
 
 # -- checks

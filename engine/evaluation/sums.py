@@ -27,6 +27,7 @@ ONE, REWARD, PAID, SHARED = 0, 1, 2, 3
 W, WR, V, WD, WE, WS, SEND, COST = range(8)
 PER_POLICY = 8
 
+SERIAL_PRODUCT = 1 << 18  # multiplications below which OpenBLAS starts no threads
 BINS_PER_OCTAVE_BITS = 5
 LOWEST_OCTAVE, OCTAVES = -32, 64
 BINS = OCTAVES << BINS_PER_OCTAVE_BITS
@@ -151,7 +152,7 @@ def _summed(rows: Rows, z: Matrix) -> PolicySums:
     earned = z[column(0, WR) :: PER_POLICY]
     sure = rows.propensity >= 1.0
     return PolicySums(
-        gram=z @ z.T,
+        gram=_gram(z),
         max_w=weights.max(axis=1, initial=0.0),
         max_wr=np.maximum(earned.max(axis=1, initial=0.0), -earned.min(axis=1, initial=0.0)),
         zero_w=(weights == 0.0).sum(axis=1).astype(np.float64),
@@ -161,6 +162,20 @@ def _summed(rows: Rows, z: Matrix) -> PolicySums:
         min_p=float(rows.propensity.min(initial=1.0)),
         weight_bins=np.stack([_bins(weights[k], earned[k]) for k in range(count)]),
     )
+
+
+def _gram(z: Matrix) -> Matrix:
+    """Z z^T, (m, m), in pieces small enough that BLAS keeps to one thread.
+
+    On a shared machine its threads wait for each other many times longer than they compute.
+    """
+    size, n = z.shape
+    step = max(32, SERIAL_PRODUCT // size**2)
+    gram = np.zeros((size, size))
+    for start in range(0, n, step):
+        piece = z[:, start : start + step]
+        gram += piece @ piece.T
+    return gram
 
 
 def _unlogged(rows: Rows, target: Matrix, sure: AnyArray) -> float:
@@ -204,11 +219,23 @@ class UserSums:
         users = np.concatenate((self.users, other.users))
         return _grouped(users, np.concatenate((self.totals, other.totals)))
 
-    @property
-    def gram(self) -> Matrix:
-        """(m, m) sum over users of the outer product of their totals."""
-        gram: Matrix = self.totals.T @ self.totals
-        return gram
+    def squares(self) -> "UserSquares":
+        """What the errors need of the users, once all rows of each user are in."""
+        return UserSquares(self.users.size, _gram(np.ascontiguousarray(self.totals.T)))
+
+
+@dataclass(frozen=True, slots=True)
+class UserSquares:
+    """Number of users G and the sum over users of the outer product of their totals, (m, m).
+
+    Adds up over parts of a log that share no user.
+    """
+
+    groups: int
+    gram: Matrix
+
+    def __add__(self, other: "UserSquares") -> "UserSquares":
+        return UserSquares(self.groups + other.groups, self.gram + other.gram)
 
 
 def user_sums(user: Ids, z: Matrix) -> UserSums:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engine.evaluation.arrays import AnyArray
 from engine.evaluation.log import CHUNK_ROWS, Log, LoggedBatch, concatenate, log_in_memory
 from engine.evaluation.readers.tables import numbers, open_table, quoted
 
@@ -40,7 +41,7 @@ def hillstrom(path: Path) -> Log:
     return log_in_memory("hillstrom", ARMS, batch, **facts)
 
 
-def _batches(chunks: Iterator[dict[str, np.ndarray]]) -> Iterator[LoggedBatch]:  # type: ignore[type-arg]
+def _batches(chunks: Iterator[dict[str, AnyArray]]) -> Iterator[LoggedBatch]:
     start = 0
     for chunk in chunks:
         n = len(chunk["segment"])

@@ -16,7 +16,7 @@ from scipy.special import betainc, expit
 from scipy.special import betaincinv as beta_quantile
 
 from engine.errors import BadInput
-from engine.evaluation.arrays import Matrix, Vector
+from engine.evaluation.arrays import AnyArray, Matrix, Vector
 from engine.evaluation.log import CHUNK_ROWS, Log, LoggedBatch, log_in_memory
 from engine.evaluation.policies import Computed
 from engine.evaluation.readers.tables import numbers, open_table, stable_id
@@ -51,7 +51,7 @@ def open_bandit(path: Path, items: int) -> Log:
     )
 
 
-def _batch(read: dict[str, np.ndarray], items: int) -> LoggedBatch:  # type: ignore[type-arg]
+def _batch(read: dict[str, AnyArray], items: int) -> LoggedBatch:
     n, p = read["item"].size, numbers(read["p"])
     position = read["position"].astype(np.int64) - 1
     offered = np.ones((n, items + 1), dtype=np.bool_)
@@ -101,10 +101,11 @@ def top_ranks(alpha: Vector, beta: Vector) -> Matrix:
     levels = expit(np.linspace(-12.0, 12.0, QUANTILES))
     grid = np.unique(beta_quantile(alpha[:, None], beta[:, None], levels))
     below = betainc(alpha[:, None], beta[:, None], grid)  # (K, G) F_i at the grid
-    middle = betainc(alpha[:, None], beta[:, None], (grid[:-1] + grid[1:]) / 2.0)
+    between = (grid[:-1] + grid[1:]) / 2.0
+    middle = np.asarray(betainc(alpha[:, None], beta[:, None], between), dtype=np.float64)
     law = np.empty((POSITIONS, alpha.size))
     for item in range(alpha.size):
-        others = np.delete(middle, item, axis=0)
+        others: Matrix = np.delete(middle, item, axis=0)
         law[:, item] = _exceeding(others) @ np.diff(below[item])
     normalised: Matrix = law / law.sum(axis=1, keepdims=True)
     return normalised

@@ -75,7 +75,9 @@ def test_clustered_error_equals_the_row_wise_one_with_one_row_per_user() -> None
     sums, users = policy_and_user_sums(MADE.rows(), np.arange(500, dtype=np.uint64))
     estimate = estimates.dr(sums, 0)
     expected = estimates.standard_error(sums, estimate)
-    assert expected == pytest.approx(estimates.clustered_error(users, estimate, 500), rel=1e-9)
+    assert expected == pytest.approx(
+        estimates.clustered_error(users.squares(), estimate, 500), rel=1e-9
+    )
 
 
 def test_clustered_error_of_copied_rows_grows_by_the_square_root_of_the_copies() -> None:
