@@ -86,7 +86,7 @@ def _scored(
 ) -> Comparison:
     first = next(iter(totals.sums.values()))
     require_rows(first)
-    log_judgement = judge_log(log, totals.by_arm, totals.by_size)
+    log_judgement = judge_log(log, totals)
     lines: list[Scored] = []
     for outcome_name in totals.sums:
         if outcome_name != "worth":

@@ -53,6 +53,10 @@ class LoggedBatch:
         picked = {item.name: _take(getattr(self, item.name), rows) for item in fields(self)}
         return replace(self, **picked)
 
+    def closed_before(self, now: float, window: float) -> "LoggedBatch":
+        """Rows whose attribution window has closed; younger ones go whole, weight and outcome."""
+        return self.take(self.time < now - window)
+
 
 def _take(column: Any, rows: AnyArray | slice) -> Any:
     if isinstance(column, Mapping):

@@ -34,6 +34,8 @@ from engine.evaluation.sums import (
     policy_sums,
 )
 
+DAY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -43,6 +45,7 @@ class Totals:
     users: dict[str, UserSquares]
     by_arm: Draws | None
     by_size: Draws | None
+    by_day: dict[int, Draws]  # draws by arm of each day
     binary: dict[str, bool]
 
 
@@ -71,6 +74,7 @@ def totals_of(
     sums: dict[str, PolicySums] = {}
     users: dict[str, list[UserSums]] = {}
     draws: list[Draws] | None = None
+    days: dict[int, Draws] = {}
     binary: dict[str, bool] = {}
     done = 0
     for batch in log.batches(settings.chunk_rows):
@@ -83,11 +87,12 @@ def totals_of(
             zero_one = bool(((rows.reward == 0.0) | (rows.reward == 1.0)).all())
             binary[name] = binary.get(name, True) and zero_one
         draws = _more_draws(batch, draws)
+        _add_days(batch, days)
         done += len(batch)
         tell("estimates", done)
     merged = {name: reduce(add, parts).squares() for name, parts in users.items() if parts}
     by_arm, by_size = draws or (None, None)
-    return Totals(sums, merged, by_arm, by_size, binary)
+    return Totals(sums, merged, by_arm, by_size, days, binary)
 
 
 def _rows(
@@ -137,6 +142,17 @@ def _more_draws(batch: LoggedBatch, draws: list[Draws] | None) -> list[Draws] | 
         return draws
     found = [draws_by_arm(batch.pmf, batch.action), draws_by_size(batch.pmf, batch.action)]
     return found if draws is None else [a + b for a, b in zip(draws, found, strict=True)]
+
+
+def _add_days(batch: LoggedBatch, days: dict[int, Draws]) -> None:
+    """Draws by arm of each day (86,400 seconds) of the batch, added to what is there."""
+    if batch.pmf is None:
+        return
+    day = (batch.time // DAY).astype(np.int64)
+    for number in np.unique(day):
+        rows = day == number
+        found = draws_by_arm(batch.pmf[rows], batch.action[rows])
+        days[int(number)] = days[int(number)] + found if int(number) in days else found
 
 
 def _folding(log: Log, settings: Settings, tell: Progress) -> Callable[[LoggedBatch], Ints]:

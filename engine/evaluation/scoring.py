@@ -6,18 +6,13 @@ from two rare parts by MOVER, the target's send cost entering exactly. A refused
 number, so nothing downstream can print one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import ndtr
 
 from engine.evaluation import estimates as est
-from engine.evaluation.calibration import (
-    Draws,
-    calibration,
-    judge_calibration,
-    size_names,
-)
+from engine.evaluation.calibration import calibration, judge_calibration, size_names
 from engine.evaluation.diagnostics import (
     BELIEVED,
     Diagnostics,
@@ -58,16 +53,28 @@ class Scored:
     points: dict[str, tuple[float, float]] = field(default_factory=dict)  # name -> (value, se)
 
 
-def judge_log(log: Log, by_arm: Draws | None, by_size: Draws | None) -> Judgement:
+def judge_log(log: Log, totals: Totals) -> Judgement:
     """What the log itself gives away: miscalibrated propensities, a logger that learned."""
     judgement = BELIEVED
-    if by_arm is not None and by_size is not None:
-        judgement += judge_calibration(calibration(by_arm), log.arms)
-        judgement += judge_calibration(calibration(by_size), size_names())
+    if totals.by_arm is not None and totals.by_size is not None:
+        judgement += judge_calibration(calibration(totals.by_arm), log.arms)
+        judgement += judge_calibration(calibration(totals.by_size), size_names())
+        judgement += _judge_days(log, totals)
     if log.adaptive:
         learned = "the logger adapted while it logged: fixed-sample intervals are approximate"
         judgement += Judgement(Verdict.WEAK, (learned,))
     return judgement
+
+
+def _judge_days(log: Log, totals: Totals) -> Judgement:
+    """The worst day's calibration by arm; its p value pays for having looked at every day."""
+    if len(totals.by_day) < 2:
+        return BELIEVED
+    found = {day: calibration(draws) for day, draws in totals.by_day.items()}
+    worst = min(found, key=lambda day: found[day].p_value)
+    paid = min(1.0, found[worst].p_value * len(found))
+    names = tuple(f"on day {worst}, {arm}" for arm in log.arms)
+    return judge_calibration(replace(found[worst], p_value=paid), names)
 
 
 @dataclass(frozen=True, slots=True)
