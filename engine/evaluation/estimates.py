@@ -31,7 +31,6 @@ from engine.evaluation.sums import (
     WD,
     WE,
     WR,
-    WS,
     PolicySums,
     UserSquares,
     V,
@@ -144,10 +143,10 @@ def gamma_interval(
     as one bigger event.
     """
     n, earned = sums.n, column(policy, WR)
-    square = sums.product(policy, WS, WR)
+    square = sums.product(policy, WE, WR)
     if users is not None:
         square = float(users.gram[earned, earned])
-    size = sums.total(policy, WS), sums.product(policy, WS, WS)
+    size = sums.total(policy, WE), sums.product(policy, WE, WE)
     mean = size_biased_mean_weight(*size, n)
     return size_biased_gamma(sums.total(policy, WR) / n, square / n**2, mean, alpha)
 

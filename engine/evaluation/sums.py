@@ -21,11 +21,11 @@ from engine.evaluation.log import ABSTAIN
 
 # Columns before the policies': 1, the outcome r, the send cost the logger paid.
 ONE, REWARD, PAID, SHARED = 0, 1, 2, 3
-# Columns of one policy: w; w r; v; w (r - q); w where the event can be earned (anywhere but on an
-# abstention); the same times the size of the event; chance of sending; expected send cost. The last
-# two are known exactly, so no weight and no noise enters them.
-W, WR, V, WD, WE, WS, SEND, COST = range(8)
-PER_POLICY = 8
+# Columns of one policy: w; w r; v; w (r - q); w times the size of the event where one can be earned
+# (anywhere but on an abstention); chance of sending; expected send cost. The last two are known
+# exactly, so no weight and no noise enters them.
+W, WR, V, WD, WE, SEND, COST = range(7)
+PER_POLICY = 7
 
 SERIAL_PRODUCT = 1 << 18  # multiplications below which OpenBLAS starts no threads
 BINS_PER_OCTAVE_BITS = 5
@@ -55,7 +55,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class PolicySums:
-    """Mergeable state of P policies on one outcome; m = 3 + 8 P."""
+    """Mergeable state of P policies on one outcome; m = 3 + 7 P."""
 
     gram: Matrix  # (m, m) sum of z z^T
     max_w: Vector  # (P,)
@@ -132,14 +132,13 @@ def _fill_weighted(
     z[W] = w
     np.multiply(w, rows.reward, out=z[WR])
     np.multiply(w, residual, out=z[WD])
-    np.multiply(w, can_earn, out=z[WE])
-    np.multiply(z[WE], 1.0 if rows.size is None else rows.size, out=z[WS])
+    np.multiply(w, can_earn if rows.size is None else can_earn * rows.size, out=z[WE])
 
 
 def _fill_expected(z: Matrix, rows: Rows, target: Matrix) -> None:
     totals = checked_totals(target)
     np.subtract(1.0, target[:, ABSTAIN], out=z[SEND])
-    np.multiply(z[SEND], 0.0 if rows.send_cost is None else rows.send_cost, out=z[COST])
+    z[COST] = 0.0 if rows.send_cost is None else z[SEND] * rows.send_cost
     if rows.qhat is None:
         z[V] = 0.0
     else:
@@ -157,7 +156,7 @@ def _summed(rows: Rows, z: Matrix) -> PolicySums:
         max_wr=np.maximum(earned.max(axis=1, initial=0.0), -earned.min(axis=1, initial=0.0)),
         zero_w=(weights == 0.0).sum(axis=1).astype(np.float64),
         unlogged=np.array([_unlogged(rows, target, sure) for target in rows.targets]),
-        sure=((weights[:, sure] < 1.0).sum(axis=1)).astype(np.float64),
+        sure=(weights[:, np.flatnonzero(sure)] < 1.0).sum(axis=1).astype(np.float64),
         law_rows=0.0 if rows.logged is None else float(rows.action.size),
         min_p=float(rows.propensity.min(initial=1.0)),
         weight_bins=np.stack([_bins(weights[k], earned[k]) for k in range(count)]),
@@ -187,15 +186,18 @@ def _unlogged(rows: Rows, target: Matrix, sure: AnyArray) -> float:
 
 
 def _bins(w: Vector, wr: Vector) -> Matrix:
-    """Rows, sum w and sum |w r| by bins of log2 w (32 an octave); rows with w = 0 are left out."""
-    hit = np.flatnonzero(w)
-    w = w[hit]
-    octaves = (w.view(np.int64) >> (52 - BINS_PER_OCTAVE_BITS)) - (
-        (1023 + LOWEST_OCTAVE) << BINS_PER_OCTAVE_BITS
+    """Rows, sum w and sum |w r| by bins of log2 w (32 an octave); w = 0 falls into the first."""
+    lowest = (1023 + LOWEST_OCTAVE) << BINS_PER_OCTAVE_BITS
+    place = w.view(np.int64) >> (52 - BINS_PER_OCTAVE_BITS)
+    place -= lowest
+    np.minimum(np.maximum(place, 0, out=place), BINS - 1, out=place)
+    earned = np.flatnonzero(wr)
+    lines = (
+        np.bincount(place, minlength=BINS),
+        np.bincount(place, w, BINS),
+        np.bincount(place[earned], np.abs(wr[earned]), BINS),
     )
-    place = np.clip(octaves, 0, BINS - 1)
-    sides = (None, w, np.abs(wr[hit]))
-    return np.stack([np.bincount(place, side, BINS).astype(np.float64) for side in sides])
+    return np.stack(lines).astype(np.float64)
 
 
 def bin_edges() -> Vector:

@@ -32,13 +32,14 @@ class Ucb1:
     pulls: Vector = field(default_factory=lambda: np.zeros(ARMS))
     total: Vector = field(default_factory=lambda: np.zeros(ARMS))
 
-    def probabilities(self, features: Vector, eligible: Mask) -> Vector:
+    def probabilities(self, features: Vector, eligible: Mask) -> Vector:  # noqa: ARG002
         mean = self.total / np.maximum(self.pulls, 1.0)
         bonus = np.sqrt(2.0 * np.log(max(self.pulls.sum(), 1.0)) / np.maximum(self.pulls, 1e-12))
         score = np.where(self.pulls == 0.0, np.inf, mean + bonus)
-        return np.eye(ARMS)[int(np.argmax(np.where(eligible, score, -np.inf)))]
+        best = int(np.argmax(np.where(eligible, score, -np.inf)))
+        return np.asarray(np.eye(ARMS)[best])
 
-    def learn(self, features: Vector, arm: int, reward: float) -> None:
+    def learn(self, features: Vector, arm: int, reward: float) -> None:  # noqa: ARG002
         self.pulls[arm] += 1.0
         self.total[arm] += reward
 
@@ -51,12 +52,12 @@ class LinUcb:
     a: Matrix = field(default_factory=lambda: np.tile(np.eye(D), (ARMS, 1, 1)))
     b: Matrix = field(default_factory=lambda: np.zeros((ARMS, D)))
 
-    def probabilities(self, features: Vector, eligible: Mask) -> Vector:
+    def probabilities(self, features: Vector, eligible: Mask) -> Vector:  # noqa: ARG002
         inverse = np.linalg.inv(self.a)
         theta = np.einsum("kij,kj->ki", inverse, self.b)
         bonus = np.sqrt(np.einsum("i,kij,j->k", features, inverse, features))
         best = int(np.argmax(theta @ features + 0.5 * bonus))
-        return (1.0 - self.spread) * np.eye(ARMS)[best] + self.spread / ARMS
+        return np.asarray((1.0 - self.spread) * np.eye(ARMS)[best] + self.spread / ARMS)
 
     def learn(self, features: Vector, arm: int, reward: float) -> None:
         self.a[arm] += np.outer(features, features)
@@ -179,9 +180,8 @@ def test_a_learner_online_and_in_replay_earn_the_same_within_two_standard_errors
     """1,200 uniform rows give about 300 steps; 12 logs each; q = 0 keeps DR-ns unbiased."""
     runs = range(12)
     by_replay = [replay(world_rows(1200, seed=100 + k), LinUcb(0.3)) for k in runs]
-    by_dr = [
-        dr_ns(world_rows(1200, 200 + k, uniform_logger=False), LinUcb(0.3), 0.12) for k in runs
-    ]
+    uneven = [world_rows(1200, seed=200 + k, uniform_logger=False) for k in runs]
+    by_dr = [dr_ns(rows, LinUcb(0.3), c_max=0.12) for rows in uneven]
     for found in (by_replay, by_dr):
         values = [result.value for result in found]
         steps = int(np.mean([len(result.accepted) for result in found]))
