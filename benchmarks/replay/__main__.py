@@ -27,7 +27,7 @@ from engine.evaluation.estimators import importance_weights
 from engine.evaluation.sums import PolicySums, Rows, policy_sums
 
 ARMS = 10
-CHUNK = 16_384
+CHUNK = 32_768
 
 
 def our_ips(made: Arrays) -> float:

@@ -66,7 +66,7 @@ def diagnose(sums: PolicySums, policy: int, estimate: Estimate, rare: bool) -> D
     """Diagnostics of one policy; `rare` outcomes are 0/1 and counted in effective events."""
     n, sum_w, sum_w2 = sums.n, sums.total(policy, W), sums.product(policy, W, W)
     mean = sum_w / n
-    total_wr = float(sums.weight_bins[policy, 2].sum())
+    total_wr = float(sums.weight_bins[policy, 1].sum())
     return Diagnostics(
         rows=n,
         mean_w=mean,
@@ -107,7 +107,7 @@ def effective_events(value: float, se: float) -> float:
 
 def top_share(sums: PolicySums, policy: int) -> float:
     """Share of sum |w r| in the top 1% of rows by weight, to the width of a weight bin."""
-    rows, _, earned = sums.weight_bins[policy]
+    rows, earned = sums.weight_bins[policy]
     if earned.sum() == 0.0:
         return 0.0
     above = np.cumsum(rows[::-1]) - rows[::-1]  # rows in heavier bins

@@ -27,11 +27,15 @@ def importance_weights(target: Matrix, action: Ints, propensity: Vector) -> Vect
 
 def chosen(matrix: Matrix, action: Ints) -> Vector:
     """matrix[i, action_i] for every row: (n, K) and (n,) -> (n,)."""
-    rows, columns = matrix.shape
-    flat = np.arange(0, rows * columns, columns, dtype=np.int64)
-    flat += action
-    entries: Vector = matrix.take(flat)
+    entries: Vector = matrix.take(places(action, matrix.shape[1]))
     return entries
+
+
+def places(action: Ints, arms: int) -> Ints:
+    """Place of each row's action in a flattened (n, K) matrix, (n,)."""
+    flat = np.arange(0, action.size * arms, arms, dtype=np.int64)
+    flat += action
+    return flat
 
 
 def model_value(target: Matrix, qhat: Matrix) -> Vector:

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Ids, Ints, Matrix, Vector
-from engine.evaluation.estimators import checked_totals, chosen, importance_weights
+from engine.evaluation.estimators import checked_totals, places
 from engine.evaluation.log import ABSTAIN
 
 # Columns before the policies': 1, the outcome r, the send cost the logger paid.
@@ -65,7 +65,7 @@ class PolicySums:
     sure: Vector  # (P,) rows logged with p = 1 whose target wants something else too
     law_rows: float  # rows whose whole logged law was known
     min_p: float
-    weight_bins: Matrix  # (P, 3, BINS) rows, sum w, sum |w r| by log2 of w
+    weight_bins: Matrix  # (P, 2, BINS) rows and sum |w r| by log2 of w
 
     def __add__(self, other: "PolicySums") -> "PolicySums":
         return PolicySums(
@@ -117,19 +117,18 @@ def features(rows: Rows) -> Matrix:
     can_earn = np.ones_like(sent) if rows.unprompted else sent
     z[ONE], z[REWARD] = 1.0, rows.reward
     z[PAID] = 0.0 if rows.send_cost is None else rows.send_cost * sent
-    residual = rows.reward if rows.qhat is None else rows.reward - chosen(rows.qhat, rows.action)
+    drawn = places(rows.action, rows.targets[0].shape[1])
+    residual = rows.reward if rows.qhat is None else rows.reward - rows.qhat.take(drawn)
     for policy, target in enumerate(rows.targets):
         lines = z[column(policy, 0) :][:PER_POLICY]
-        _fill_weighted(lines, rows, target, residual, can_earn)
+        np.divide(target.take(drawn), rows.propensity, out=lines[W])
+        _fill_weighted(lines, rows, residual, can_earn)
         _fill_expected(lines, rows, target)
     return z
 
 
-def _fill_weighted(
-    z: Matrix, rows: Rows, target: Matrix, residual: Vector, can_earn: Vector
-) -> None:
-    w = importance_weights(target, rows.action, rows.propensity)
-    z[W] = w
+def _fill_weighted(z: Matrix, rows: Rows, residual: Vector, can_earn: Vector) -> None:
+    w = z[W]
     np.multiply(w, rows.reward, out=z[WR])
     np.multiply(w, residual, out=z[WD])
     np.multiply(w, can_earn if rows.size is None else can_earn * rows.size, out=z[WE])
@@ -186,7 +185,7 @@ def _unlogged(rows: Rows, target: Matrix, sure: AnyArray) -> float:
 
 
 def _bins(w: Vector, wr: Vector) -> Matrix:
-    """Rows, sum w and sum |w r| by bins of log2 w (32 an octave); w = 0 falls into the first."""
+    """Rows and sum |w r| by bins of log2 w (32 an octave); w = 0 falls into the first."""
     lowest = (1023 + LOWEST_OCTAVE) << BINS_PER_OCTAVE_BITS
     place = w.view(np.int64) >> (52 - BINS_PER_OCTAVE_BITS)
     place -= lowest
@@ -194,7 +193,6 @@ def _bins(w: Vector, wr: Vector) -> Matrix:
     earned = np.flatnonzero(wr)
     lines = (
         np.bincount(place, minlength=BINS),
-        np.bincount(place, w, BINS),
         np.bincount(place[earned], np.abs(wr[earned]), BINS),
     )
     return np.stack(lines).astype(np.float64)
