@@ -170,26 +170,28 @@ class Repriced:
 
     def pmf(self, batch: LoggedBatch, arms: tuple[str, ...]) -> Matrix:
         """All mass on the best candidate of positive net."""
-        try:
-            click, leave = (
-                batch.targets["forecast:click"],
-                batch.targets["forecast:unsubscribe"],
-            )
-        except KeyError as missing:
-            raise BadInput(
-                f"policy {self.name!r}: the log holds no forecasts ({missing}), expected p_click "
-                "and p_unsubscribe of every candidate: export them with the log"
-            ) from None
-        cost = batch.send_cost if self.prices.send is None else self.prices.send
-        worth = self.prices.click * batch.value
-        net = (
-            worth[:, None] * click
-            - self.prices.unsubscribe * leave
-            - (self.patience + np.broadcast_to(cost, worth.shape))[:, None]
-        )
+        net = forecast_net(batch, self.prices, self.patience)
         net = np.where(candidates(batch, arms), net, -np.inf)
         net[:, ABSTAIN] = 0.0
         return one_hot(net.argmax(axis=1), len(arms))
+
+
+def forecast_net(batch: LoggedBatch, prices: Prices, patience: float = 0.0) -> Matrix:
+    """(n, K) v p_click - L p_unsubscribe - price of patience - send cost, from logged forecasts."""
+    for name in ("forecast:click", "forecast:unsubscribe"):
+        if name not in batch.targets:
+            raise BadInput(
+                f"the log holds no {name!r}, expected p_click and p_unsubscribe of every "
+                "candidate: export the forecasts with the log"
+            )
+    cost = batch.send_cost if prices.send is None else np.full(len(batch), prices.send)
+    worth = prices.click * batch.value
+    net: Matrix = (
+        worth[:, None] * batch.targets["forecast:click"]
+        - prices.unsubscribe * batch.targets["forecast:unsubscribe"]
+        - (patience + cost)[:, None]
+    )
+    return net
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,7 @@ class Columns:
     time: str | None = None  # seconds or a timestamp
     value: str | None = None
     send_cost: str | None = None
-    abstain: str | None = (
-        None  # the value of `action` that means nothing was sent; null always does
-    )
+    abstain: str | None = None  # the `action` that means nothing was sent; null does too
     law_prefix: str | None = None  # PREFIX + arm holds the logged probability of that arm
     target_prefixes: dict[str, str] = field(default_factory=dict)  # policy name -> prefix
     features: tuple[str, ...] = ()
@@ -68,8 +66,7 @@ def mapped_log(path: Path, columns: Columns, adaptive: bool = False) -> Log:
 
 def _arms(table: Table, columns: Columns) -> tuple[str, ...]:
     """Abstain first, then every message seen, or every message with a logged probability."""
-    text = f"CAST({quoted(columns.action)} AS VARCHAR)"
-    seen = [str(value) for value in table.values(text)]
+    seen = [str(value) for value in table.values(_action(columns))]
     if columns.law_prefix is not None:
         size = len(columns.law_prefix)
         listed = [c[size:] for c in table.types if c.startswith(columns.law_prefix)]
@@ -78,8 +75,13 @@ def _arms(table: Table, columns: Columns) -> tuple[str, ...]:
     return (name, *[arm for arm in seen if arm != name])
 
 
+def _action(columns: Columns) -> str:
+    """The arm as text; an empty one is no arm."""
+    return f"NULLIF(CAST({quoted(columns.action)} AS VARCHAR), '')"
+
+
 def _expressions(table: Table, columns: Columns, arms: tuple[str, ...]) -> dict[str, str]:
-    chosen: dict[str, str] = {"action": f"CAST({quoted(columns.action)} AS VARCHAR)"}
+    chosen: dict[str, str] = {"action": _action(columns)}
     single = ("propensity", "click", "unsubscribe", "conversion", "value", "send_cost")
     for role in single:
         name = getattr(columns, role)

@@ -54,24 +54,25 @@ class Table:
 
     def values(self, expression: str) -> list[Any]:
         """The distinct non-null values of an expression, sorted."""
-        found = run(
+        found = fetched(
             f"SELECT DISTINCT {expression} AS v FROM {self.source} "  # noqa: S608
             "WHERE v IS NOT NULL ORDER BY v",
             self.path,
-        ).fetchall()
+        )
         return [value for (value,) in found]
 
     def refuse_duplicates(self, column: str) -> None:
         """Refuse a decision id that occurs twice, whatever the size of the file."""
         name = quoted(column)
-        found = run(
+        found = fetched(
             f"SELECT {name}, count(*) FROM {self.source} "  # noqa: S608
             f"GROUP BY 1 HAVING count(*) > 1 LIMIT 1",
             self.path,
-        ).fetchone()
-        if found is not None:
+        )
+        if found:
+            decision, times = found[0]
             raise BadInput(
-                f"{self.path.name}, column {column}: decision {found[0]!r} occurs {found[1]} "
+                f"{self.path.name}, column {column}: decision {decision!r} occurs {times} "
                 "times, expected once: join its outcomes into one row"
             )
 
@@ -87,7 +88,7 @@ def open_table(path: Path, delimiter: str = ",") -> Table:
         raise BadInput(f"{path.name} ends in {suffix!r}, expected one of {', '.join(READERS)}")
     argument = f", delim={literal(delimiter)}, header=true" if suffix == ".csv" else ""
     source = f"{READERS[suffix]}({literal(str(path))}{argument})"
-    described = run(f"DESCRIBE SELECT * FROM {source}", path).fetchall()  # noqa: S608
+    described = fetched(f"DESCRIBE SELECT * FROM {source}", path)  # noqa: S608
     return Table(path, {str(row[0]): str(row[1]) for row in described}, source)
 
 
@@ -104,6 +105,16 @@ def run(sql: str, path: Path) -> Any:
         return connection.sql(sql)
     except duckdb.Error as error:
         raise unreadable(path, error) from error
+
+
+def fetched(sql: str, path: Path) -> list[tuple[Any, ...]]:
+    """All rows of a small answer; a relation reads only now, so it fails only now."""
+    relation = run(sql, path)
+    try:
+        rows: list[tuple[Any, ...]] = relation.fetchall()
+    except Exception as error:
+        raise unreadable(path, error) from error
+    return rows
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:
