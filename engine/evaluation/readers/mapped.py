@@ -14,7 +14,7 @@ import numpy as np
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Matrix
 from engine.evaluation.log import Log, LoggedBatch
-from engine.evaluation.readers.tables import Table, numbers, open_table, quoted, stable_id
+from engine.evaluation.readers.tables import Table, literal, numbers, open_table, quoted, stable_id
 
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
@@ -80,8 +80,14 @@ def _action(columns: Columns) -> str:
     return f"NULLIF(CAST({quoted(columns.action)} AS VARCHAR), '')"
 
 
+def _column_of(columns: Columns, arms: tuple[str, ...]) -> str:
+    """The column of the arm; no arm is column 0."""
+    listed = ", ".join(literal(arm) for arm in arms)
+    return f"COALESCE(list_position([{listed}], {_action(columns)}), 1) - 1"
+
+
 def _expressions(table: Table, columns: Columns, arms: tuple[str, ...]) -> dict[str, str]:
-    chosen: dict[str, str] = {"action": _action(columns)}
+    chosen: dict[str, str] = {"action": _column_of(columns, arms)}
     single = ("propensity", "click", "unsubscribe", "conversion", "value", "send_cost")
     for role in single:
         name = getattr(columns, role)
@@ -110,8 +116,6 @@ def _seconds(table: Table, name: str) -> str:
 
 def _batch(chunk: dict[str, AnyArray], columns: Columns, arms: tuple[str, ...]) -> LoggedBatch:
     n = len(chunk["action"])
-    place = {arm: number for number, arm in enumerate(arms)} | {None: 0}
-    action = np.fromiter((place[arm] for arm in chunk["action"]), np.int64, n)
     numbered = np.arange(n, dtype=np.uint64)
     ids = chunk.get("decision_id", numbered).astype(np.uint64)
     recorded = ("click", "unsubscribe", "conversion")
@@ -120,7 +124,7 @@ def _batch(chunk: dict[str, AnyArray], columns: Columns, arms: tuple[str, ...]) 
         row_id=ids,
         user=chunk.get("user", ids).astype(np.uint64),
         time=numbers(chunk.get("time", np.zeros(n))),
-        action=action,
+        action=chunk["action"].astype(np.int64),
         propensity=numbers(chunk["propensity"]),
         outcomes={name: numbers(chunk[name]) for name in recorded if name in chunk},
         value=numbers(chunk.get("value", np.ones(n))),
