@@ -15,7 +15,7 @@ from engine.evaluation.log import Log
 from engine.evaluation.passes import Totals, totals_of
 from engine.evaluation.policies import TargetPolicy
 from engine.evaluation.scoring import Scored, Scorer, judge_log
-from engine.evaluation.settings import Progress, Settings
+from engine.evaluation.settings import Progress, Settings, silent
 from engine.evaluation.sums import PolicySums, require_rows
 
 LOGGER = "the log itself"  # the reference when no policy is named
@@ -65,8 +65,7 @@ def compare(
         )
     if not log.randomised:
         return _observational(log, names, against)
-    tell = progress or (lambda _stage, _rows: None)
-    totals = totals_of(log, policies, settings, tell)
+    totals = totals_of(log, policies, settings, progress or silent)
     return _scored(log, names, settings, against, totals)
 
 

@@ -69,8 +69,8 @@ def totals_of(
     log: Log, policies: Sequence[TargetPolicy], settings: Settings, tell: Progress
 ) -> Totals:
     """Everything a comparison needs from the log."""
-    folds = _folding(log, settings, tell) if settings.model else None
-    models = _models(log, settings, folds, tell) if folds is not None else {}
+    folds = folding(log, settings, tell) if settings.model else None
+    models = models_of(log, settings, folds, tell) if folds is not None else {}
     sums: dict[str, PolicySums] = {}
     users: dict[str, list[UserSums]] = {}
     draws: list[Draws] | None = None
@@ -81,7 +81,7 @@ def totals_of(
         targets = [policy.pmf(batch, log.arms) for policy in policies]
         fold = None if folds is None else folds(batch)
         for name in outcome_names(batch):
-            rows = _rows(log, batch, name, targets, settings, _qhat(models, name, batch, fold))
+            rows = _rows(log, batch, name, targets, settings, qhat_of(models, name, batch, fold))
             part = _summed(rows, batch, settings, users.setdefault(name, []))
             sums[name] = sums[name] + part if name in sums else part
             zero_one = bool(((rows.reward == 0.0) | (rows.reward == 1.0)).all())
@@ -155,7 +155,7 @@ def _add_days(batch: LoggedBatch, days: dict[int, Draws]) -> None:
         days[int(number)] = days[int(number)] + found if int(number) in days else found
 
 
-def _folding(log: Log, settings: Settings, tell: Progress) -> Callable[[LoggedBatch], Ints]:
+def folding(log: Log, settings: Settings, tell: Progress) -> Callable[[LoggedBatch], Ints]:
     """Folds by user, or by stretch of time where the logger adapted."""
     if not log.adaptive:
         return user_folds
@@ -168,9 +168,10 @@ def _folding(log: Log, settings: Settings, tell: Progress) -> Callable[[LoggedBa
     return lambda batch: time_folds(batch, edges)
 
 
-def _models(
+def models_of(
     log: Log, settings: Settings, folds: Callable[[LoggedBatch], Ints], tell: Progress
 ) -> dict[str, RewardModel]:
+    """A model of every outcome, fitted in one pass over all folds."""
     count = 2 * FOLDS if log.adaptive else FOLDS
     sums: dict[str, ModelSums] = {}
     done = 0
@@ -191,7 +192,8 @@ def unprompted(log: Log, name: str) -> bool:
     return ("click" if name in ("worth", "utility") else name) in log.unprompted
 
 
-def _qhat(
+def qhat_of(
     models: dict[str, RewardModel], name: str, batch: LoggedBatch, fold: Ints | None
 ) -> Matrix | None:
+    """Model values (n, K) of an outcome for a batch, or None without models."""
     return None if fold is None else models[name].predict(batch, fold)

@@ -9,6 +9,10 @@ from engine.evaluation.log import CHUNK_ROWS, Prices
 Progress = Callable[[str, int], None]  # called with the name of the pass and the rows done so far
 
 
+def silent(_stage: str, _rows: int) -> None:
+    """Progress nobody watches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How to compare."""
