@@ -12,11 +12,12 @@ from engine.evaluation import estimates as est
 from engine.evaluation.calibration import Draws
 from engine.evaluation.diagnostics import Judgement, Verdict
 from engine.evaluation.log import Log
-from engine.evaluation.passes import Totals, totals_of
+from engine.evaluation.passes import Spread, totals_of
 from engine.evaluation.policies import TargetPolicy
 from engine.evaluation.scoring import Scored, Scorer, judge_log
 from engine.evaluation.settings import Progress, Settings, silent
 from engine.evaluation.sums import PolicySums, require_rows
+from engine.evaluation.totals import Totals
 
 LOGGER = "the log itself"  # the reference when no policy is named
 
@@ -56,6 +57,19 @@ def compare(
     progress: Progress | None = None,
 ) -> Comparison:
     """Score every policy on every outcome of the log, against one of them or the log itself."""
+    return compare_shards([log], policies, settings, against, progress)
+
+
+def compare_shards(
+    shards: Sequence[Log],
+    policies: Sequence[TargetPolicy],
+    settings: Settings | None = None,
+    against: str | None = None,
+    progress: Progress | None = None,
+    spread: Spread = map,
+) -> Comparison:
+    """The same over the shards of one log (same arms and facts), mapped by `spread`."""
+    log = shards[0]
     settings = settings or Settings()
     names = [policy.name for policy in policies]
     if len(set(names)) != len(names) or (against is not None and against not in names):
@@ -65,7 +79,9 @@ def compare(
         )
     if not log.randomised:
         return _observational(log, names, against)
-    totals = totals_of(log, policies, settings, progress or silent)
+    if any(shard.arms != log.arms for shard in shards):
+        raise BadInput("the shards name different arms, expected those of one log, in one order")
+    totals = totals_of(shards, policies, settings, progress or silent, spread)
     return _scored(log, names, settings, against, totals)
 
 
@@ -86,15 +102,16 @@ def _scored(
     first = next(iter(totals.sums.values()))
     require_rows(first)
     log_judgement = judge_log(log, totals)
+    users = {name: found.squares() for name, found in totals.users.items()}
     lines: list[Scored] = []
     for outcome_name in totals.sums:
         if outcome_name != "worth":
-            scorer = Scorer(outcome_name, totals, settings, log)
+            scorer = Scorer(outcome_name, totals, users, settings, log)
             lines += scorer.lines(names, against, log_judgement)
     return Comparison(
         log=log.name,
         rows=int(first.n),
-        users=next((u.groups for u in totals.users.values()), None),
+        users=next((found.groups for found in users.values()), None),
         reference=against or LOGGER,
         scored=tuple(lines),
         send_rates={name: est.send_rate(first, k) for k, name in enumerate(names)},
@@ -104,7 +121,7 @@ def _scored(
             if name != "worth"
         },
         log_judgement=log_judgement,
-        draws=totals.by_arm,
+        draws=totals.draws.get("arm"),
         arms=log.arms,
         sums=totals.sums,
     )

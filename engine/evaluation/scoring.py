@@ -6,6 +6,7 @@ from two rare parts by MOVER, the target's send cost entering exactly. A refused
 number, so nothing downstream can print one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,9 +24,9 @@ from engine.evaluation.diagnostics import (
 )
 from engine.evaluation.intervals import Interval, mover, normal_interval
 from engine.evaluation.log import Log
-from engine.evaluation.passes import Totals, unprompted
 from engine.evaluation.settings import Settings
-from engine.evaluation.sums import REWARD, PolicySums
+from engine.evaluation.sums import REWARD, PolicySums, UserSquares
+from engine.evaluation.totals import Totals, unprompted
 
 RARE_RATE = 0.05  # a 0/1 outcome below this rate in the log is treated as rare
 
@@ -56,9 +57,9 @@ class Scored:
 def judge_log(log: Log, totals: Totals) -> Judgement:
     """What the log itself gives away: miscalibrated propensities, a logger that learned."""
     judgement = BELIEVED
-    if totals.by_arm is not None and totals.by_size is not None:
-        judgement += judge_calibration(calibration(totals.by_arm), log.arms)
-        judgement += judge_calibration(calibration(totals.by_size), size_names())
+    if totals.draws:
+        judgement += judge_calibration(calibration(totals.draws["arm"]), log.arms)
+        judgement += judge_calibration(calibration(totals.draws["size"]), size_names())
         judgement += _judge_days(log, totals)
     if log.adaptive:
         learned = "the logger adapted while it logged: fixed-sample intervals are approximate"
@@ -83,6 +84,7 @@ class Scorer:
 
     outcome: str
     totals: Totals
+    users: Mapping[str, UserSquares]  # by outcome, empty where errors are not clustered
     settings: Settings
     log: Log
 
@@ -141,7 +143,7 @@ class Scorer:
     def rare(self, name: str) -> bool:
         """Whether an outcome is 0/1 and rare in this log."""
         sums = self.totals.sums.get(name)
-        if sums is None or not self.totals.binary[name] or unprompted(self.log, name):
+        if sums is None or name in self.totals.not_binary or unprompted(self.log, name):
             return False
         return float(sums.gram[0, REWARD]) / sums.n < RARE_RATE
 
@@ -159,7 +161,7 @@ class Scorer:
 
     def error(self, estimate: est.Estimate) -> float:
         """Clustered error where asked for, else row-wise."""
-        users = self.totals.users.get(self.outcome)
+        users = self.users.get(self.outcome)
         if users is None:
             return est.standard_error(self.sums, estimate)
         return est.clustered_error(users, estimate, self.sums.n)
@@ -176,7 +178,7 @@ class Scorer:
 
     def gamma(self, name: str, policy: int) -> Interval:
         """Gamma interval of a rare part."""
-        users = self.totals.users.get(name)
+        users = self.users.get(name)
         return est.gamma_interval(self.totals.sums[name], policy, self.settings.alpha, users)
 
     def utility_interval(self, policy: int) -> Interval:

@@ -20,9 +20,10 @@ from engine.evaluation.estimators import (
     switched,
 )
 from engine.evaluation.log import Log
-from engine.evaluation.passes import folding, models_of, qhat_of, reward
+from engine.evaluation.passes import nuisance
 from engine.evaluation.policies import TargetPolicy
 from engine.evaluation.settings import Settings, silent
+from engine.evaluation.totals import qhat_of, reward
 
 FAMILIES = {"clipped_dr": clipped, "switch_dr": switched, "dr_os": shrunk}
 LAMBDAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e4, inf)
@@ -80,8 +81,7 @@ def sensitivity(
     For `utility` the send cost is left out: it is known exactly and no weight touches it.
     """
     settings = settings or Settings()
-    folds = folding(log, settings, silent) if settings.model else None
-    models = {} if folds is None else models_of(log, settings, folds, silent)
+    folds, models = nuisance([log], settings, silent)
     state: PathSums | None = None
     for batch in log.batches(settings.chunk_rows):
         target = policy.pmf(batch, log.arms)
