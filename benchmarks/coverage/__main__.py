@@ -49,7 +49,7 @@ def summary(lines: list[Line]) -> dict[str, float]:
     ratios = {
         f"width_ratio_{x.outcome}": x.median_width / width[x.rows, "far", x.outcome, "Cressie-Read"]
         for x in default
-        if (x.rows, x.target) == (SIZES[0], "far")
+        if (x.rows, x.target) == (SIZES[0], "far") and x.outcome in OUTCOMES
     }
     return {
         "least_default_coverage": min(x.coverage for x in default),
@@ -67,7 +67,7 @@ def markdown(lines: list[Line], figures: dict[str, float]) -> str:
         f"{figures['standard_error_at_095']:.4f}. Largest weight, median over worlds: "
         f"near {_largest_weight('near'):.1f}, far {_largest_weight('far'):.1f}. "
         f"Composite: click - {UNSUBSCRIBE_COST:g} unsubscribe. Widths are medians, per 1000 "
-        "decisions."
+        "decisions; a gap is target minus logger."
     )
     head = [
         "# Coverage of 95% intervals on sparse simulated logs",

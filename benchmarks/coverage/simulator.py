@@ -30,6 +30,10 @@ class World:
         """True value of a target on an outcome, per decision."""
         return float((self.targets[target] * outcome).sum(axis=1).mean())
 
+    def logged_rate(self, outcome: Matrix) -> float:
+        """True rate of an outcome in the log, per decision."""
+        return float((self.logger * outcome).sum(axis=1).mean())
+
     def weights(self, target: str) -> Vector:
         """W of every cell, (S K,)."""
         return (self.targets[target] / self.logger).ravel()

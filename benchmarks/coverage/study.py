@@ -1,7 +1,7 @@
 """Coverage and width of each interval in one cell of the study: (rows, target), many logs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -57,6 +57,21 @@ def gamma(cell: Cell, events: Vector) -> Interval:
     n, w, earning = cell.n, cell.w, cell.rows * cell.can_earn
     mean = size_biased_mean_weight(float(w @ earning), float((w * w) @ earning), n)
     return size_biased_gamma(float(w @ events) / n, float((w * w) @ events) / n**2, mean)
+
+
+def gamma_gap(cell: Cell, events: Vector) -> Interval:
+    """The default interval of target minus logger: two gamma intervals of the two sides."""
+    return mover(*_side(cell, cell.w - 1.0, events), *_side(cell, 1.0 - cell.w, events), 1.0)
+
+
+def _side(cell: Cell, excess: Vector, events: Vector) -> tuple[float, Interval]:
+    part = replace(cell, w=np.maximum(excess, 0.0))
+    return float(part.w @ events) / cell.n, gamma(part, events)
+
+
+def normal_gap(cell: Cell, events: Vector) -> Interval:
+    """Paired normal interval of target minus logger."""
+    return normal(replace(cell, w=cell.w - 1.0), events)
 
 
 def normal(cell: Cell, events: Vector) -> Interval:
@@ -125,6 +140,10 @@ RARE: dict[str, Callable[[Cell, Vector], Interval]] = {
     "normal": normal,
     "Korn-Graubard": korn,
 }
+GAPS: dict[str, Callable[[Cell, Vector], Interval]] = {
+    "two gammas (default)": gamma_gap,
+    "paired normal": normal_gap,
+}
 COMPOSITE: dict[str, Callable[[Cell], Interval]] = {
     "MOVER of gammas (default)": gamma_composite,
     "Cressie-Read": cressie_read_composite,
@@ -139,6 +158,8 @@ class Trial:
     cell: Cell
     click: float
     unsubscribe: float
+    click_gap: float  # to the logger
+    unsubscribe_gap: float
 
     @property
     def composite(self) -> float:
@@ -151,8 +172,9 @@ def trials(world: World, target: str, counts: Counts) -> list[Trial]:
     w, can_earn = world.weights(target), np.ones_like(world.logger, dtype=np.bool_)
     can_earn[:, 0] = False
     click, left = world.truth(target, world.click), world.truth(target, world.unsubscribe)
+    gaps = click - world.logged_rate(world.click), left - world.logged_rate(world.unsubscribe)
     per_log = zip(counts.rows, counts.clicks, counts.unsubscribes, strict=True)
-    return [Trial(Cell(w, can_earn.ravel(), *log), click, left) for log in per_log]
+    return [Trial(Cell(w, can_earn.ravel(), *log), click, left, *gaps) for log in per_log]
 
 
 def run_cell(rows: int, target: str, made: list[Trial]) -> list[Line]:
@@ -163,6 +185,11 @@ def run_cell(rows: int, target: str, made: list[Trial]) -> list[Line]:
         lines.append(_line(rows, target, "click", method, made, found))
         found = [rare(trial.cell, trial.cell.unsubscribes) for trial in made]
         lines.append(_line(rows, target, "unsubscribe", method, made, found))
+    for method, gap in GAPS.items():
+        found = [gap(trial.cell, trial.cell.clicks) for trial in made]
+        lines.append(_line(rows, target, "click_gap", method, made, found))
+        found = [gap(trial.cell, trial.cell.unsubscribes) for trial in made]
+        lines.append(_line(rows, target, "unsubscribe_gap", method, made, found))
     for method, composite in COMPOSITE.items():
         found = [composite(trial.cell) for trial in made]
         lines.append(_line(rows, target, "composite", method, made, found))
@@ -174,11 +201,9 @@ def _line(
 ) -> Line:
     truths = [getattr(trial, outcome) for trial in made]
     covered = [truth in interval for truth, interval in zip(truths, found, strict=True)]
-    events = {
-        "click": [trial.cell.clicks.sum() for trial in made],
-        "unsubscribe": [trial.cell.unsubscribes.sum() for trial in made],
-    }
-    events["composite"] = [a + b for a, b in zip(*events.values(), strict=True)]
+    clicks = float(np.mean([trial.cell.clicks.sum() for trial in made]))
+    left = float(np.mean([trial.cell.unsubscribes.sum() for trial in made]))
+    seen = clicks if outcome.startswith("click") else left
     return Line(
         rows,
         target,
@@ -186,7 +211,7 @@ def _line(
         method,
         len(made),
         float(np.mean(truths)),
-        float(np.mean(events[outcome])),
+        clicks + left if outcome == "composite" else seen,
         float(np.mean(covered)),
         float(np.median([interval.width for interval in found])),
     )

@@ -81,7 +81,8 @@ def compare_shards(
         return _observational(log, names, against)
     if any(shard.arms != log.arms for shard in shards):
         raise BadInput("the shards name different arms, expected those of one log, in one order")
-    totals = totals_of(shards, policies, settings, progress or silent, spread)
+    place = None if against is None else names.index(against)
+    totals = totals_of(shards, policies, settings, progress or silent, spread, place)
     return _scored(log, names, settings, against, totals)
 
 

@@ -18,12 +18,16 @@ import numpy as np
 from engine.evaluation.arrays import Vector
 from engine.evaluation.intervals import (
     Interval,
+    mover,
     normal_interval,
     size_biased_gamma,
     size_biased_mean_weight,
 )
 from engine.evaluation.sums import (
     COST,
+    LESS_R,
+    MORE,
+    MORE_R,
     ONE,
     PAID,
     REWARD,
@@ -36,6 +40,7 @@ from engine.evaluation.sums import (
     V,
     W,
     column,
+    gap_column,
 )
 
 
@@ -140,15 +145,51 @@ def gamma_interval(
     """Size-biased gamma interval around IPS of a rare outcome r = size * event, from the sums.
 
     With `users`, the squares are taken of each user's total, so a user with several events counts
-    as one bigger event.
+    as one bigger event. Without any weight where events can be earned the value is exactly 0: the
+    diagnostics tell a policy that never sends from one without overlap.
     """
     n, earned = sums.n, column(policy, WR)
     square = sums.product(policy, WE, WR)
     if users is not None:
         square = float(users.gram[earned, earned])
-    size = sums.total(policy, WE), sums.product(policy, WE, WE)
-    mean = size_biased_mean_weight(*size, n)
+    total = sums.total(policy, WE)
+    if total == 0.0:
+        return Interval(0.0, 0.0)
+    mean = size_biased_mean_weight(total, sums.product(policy, WE, WE), n)
     return size_biased_gamma(sums.total(policy, WR) / n, square / n**2, mean, alpha)
+
+
+def gap_interval(
+    sums: PolicySums, policy: int, alpha: float = 0.05, users: UserSquares | None = None
+) -> Interval:
+    """Interval of IPS(policy) - IPS(reference) for a rare outcome, send costs left out.
+
+    The gap is sum (w - w_ref)+ r - sum (w_ref - w)+ r over n: two weighted rates over different
+    events, each with its size-biased gamma interval, joined by MOVER. Rows on which the two
+    policies agree cancel, as in the paired delta interval, but few events stay honest.
+    """
+    more, less = (_gap_side(sums, policy, side, alpha, users) for side in (0, 1))
+    return mover(*more, *less, 1.0)
+
+
+def gap_value(sums: PolicySums, policy: int) -> float:
+    """IPS(policy) - IPS(reference), send costs left out."""
+    more, less = (gap_column(sums.policies, policy, which) for which in (MORE_R, LESS_R))
+    return float(sums.gram[ONE, more] - sums.gram[ONE, less]) / sums.n
+
+
+def _gap_side(
+    sums: PolicySums, policy: int, side: int, alpha: float, users: UserSquares | None
+) -> tuple[float, Interval]:
+    n, count = sums.n, sums.policies
+    weight, earned = (gap_column(count, policy, side + part) for part in (MORE, MORE_R))
+    y = float(sums.gram[ONE, earned]) / n
+    square = float((sums if users is None else users).gram[earned, earned])
+    total = float(sums.gram[ONE, weight])
+    if total == 0.0:
+        return 0.0, Interval(0.0, 0.0)
+    mean = size_biased_mean_weight(total, float(sums.gram[weight, weight]), n)
+    return y, size_biased_gamma(y, square / n**2, mean, alpha)
 
 
 def send_cost(sums: PolicySums, policy: int) -> float:

@@ -31,6 +31,10 @@ class Interval:
         """Upper minus lower."""
         return self.upper - self.lower
 
+    def shifted(self, by: float) -> "Interval":
+        """The interval of the value plus an exactly known number."""
+        return Interval(self.lower + by, self.upper + by)
+
     def __contains__(self, value: float) -> bool:
         return self.lower <= value <= self.upper
 

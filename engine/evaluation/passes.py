@@ -45,10 +45,11 @@ def totals_of(
     settings: Settings,
     tell: Progress,
     spread: Spread = map,
+    against: int | None = None,
 ) -> Totals:
     """Everything a comparison needs, from all shards."""
     folds, models = nuisance(shards, settings, tell, spread)
-    one = partial(_totals, policies, settings, folds, models, tell)
+    one = partial(_totals, policies, settings, folds, models, against, tell)
     found: Totals = merged(spread(one, shards))
     return found
 
@@ -72,6 +73,7 @@ def _totals(
     settings: Settings,
     folds: Folds | None,
     models: Mapping[str, RewardModel],
+    against: int | None,
     tell: Progress,
     log: Log,
 ) -> Totals:
@@ -79,7 +81,7 @@ def _totals(
         done = 0
         for batch in log.batches(settings.chunk_rows):
             fold = None if folds is None else folds(batch)
-            yield batch_totals(log, batch, policies, settings, models, fold)
+            yield batch_totals(log, batch, policies, settings, models, fold, against)
             done += len(batch)
             tell("estimates", done)
 

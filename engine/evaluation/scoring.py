@@ -6,11 +6,10 @@ from two rare parts by MOVER, the target's send cost entering exactly. A refused
 number, so nothing downstream can print one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.special import ndtr
 
 from engine.evaluation import estimates as est
 from engine.evaluation.calibration import calibration, judge_calibration, size_names
@@ -28,6 +27,7 @@ from engine.evaluation.settings import Settings
 from engine.evaluation.sums import REWARD, PolicySums, UserSquares
 from engine.evaluation.totals import Totals, unprompted
 
+SMALLEST_P = 1e-9  # smaller p values are printed as this
 RARE_RATE = 0.05  # a 0/1 outcome below this rate in the log is treated as rare
 
 
@@ -101,44 +101,25 @@ class Scorer:
         base = est.logged_mean(self.sums) if against is None else heads[names.index(against)]
         judgements = [self.judged(k) + log_judgement for k in range(len(names))]
         reference = BELIEVED if against is None else judgements[names.index(against)]
-        gaps = [
-            None if name == against else self.gap(head, base)
-            for name, head in zip(names, heads, strict=True)
-        ]
-        adjusted = holm([1.0 if gap is None else gap.p_value for gap in gaps])
-        return [
-            self.line(name, k, judgements[k], reference, gaps[k], adjusted[k])
+        known = reference.verdict is not Verdict.REFUSE
+        gaps = {
+            k: self.gap(k, heads[k] - base)
             for k, name in enumerate(names)
-        ]
+            if known and name != against and judgements[k].verdict is not Verdict.REFUSE
+        }
+        adjusted = holm([gap.p_value for gap in gaps.values()])
+        for (k, gap), p_value in zip(list(gaps.items()), adjusted, strict=True):
+            gaps[k] = replace(gap, p_value=p_value)
+        return [self.line(name, k, judgements[k], gaps.get(k)) for k, name in enumerate(names)]
 
-    def line(
-        self,
-        name: str,
-        policy: int,
-        judgement: Judgement,
-        reference: Judgement,
-        gap: Difference | None,
-        p_value: float,
-    ) -> Scored:
+    def line(self, name: str, policy: int, judged: Judgement, gap: Difference | None) -> Scored:
         """One line; refused lines carry no number."""
         diagnostics = self.diagnostics(policy)
-        if judgement.verdict is Verdict.REFUSE:
-            return Scored(name, self.outcome, judgement, diagnostics)
-        if gap is not None and reference.verdict is not Verdict.REFUSE:
-            gap = Difference(gap.value, gap.interval, p_value)
-        else:
-            gap = None
-        head = self.headline(policy)
-        return Scored(
-            name,
-            self.outcome,
-            judgement,
-            diagnostics,
-            head.value,
-            self.interval(policy),
-            gap,
-            self.points(policy),
-        )
+        if judged.verdict is Verdict.REFUSE:
+            return Scored(name, self.outcome, judged, diagnostics)
+        value, interval = self.headline(policy).value, self.interval(policy)
+        points = self.points(policy)
+        return Scored(name, self.outcome, judged, diagnostics, value, interval, gap, points)
 
     def rare(self, name: str) -> bool:
         """Whether an outcome is 0/1 and rare in this log."""
@@ -183,15 +164,14 @@ class Scorer:
 
     def utility_interval(self, policy: int) -> Interval:
         """MOVER of click worth and unsubscribes, less the exactly known send cost."""
-        sums, price = self.totals.sums, self.settings.prices.unsubscribe
-        worth, gained = est.ips(sums["worth"], policy).value, self.gamma("worth", policy)
-        paid = est.send_cost(self.sums, policy)
+        worth = est.ips(self.totals.sums["worth"], policy).value
+        gained, price = self.gamma("worth", policy), self.settings.prices.unsubscribe
         lost, leaving = 0.0, Interval(0.0, 0.0)
-        if "unsubscribe" in sums and price > 0.0:
-            lost = est.ips(sums["unsubscribe"], policy).value
+        if "unsubscribe" in self.totals.sums:
+            lost = est.ips(self.totals.sums["unsubscribe"], policy).value
             leaving = self.gamma("unsubscribe", policy)
         inner = mover(worth, gained, lost, leaving, price)
-        return Interval(inner.lower - paid, inner.upper - paid)
+        return inner.shifted(-est.send_cost(self.sums, policy))
 
     def points(self, policy: int) -> dict[str, tuple[float, float]]:
         """Every estimator's value and error."""
@@ -204,13 +184,34 @@ class Scorer:
                 found[name] = (estimate.value, self.error(estimate))
         return found
 
-    def gap(self, head: est.Estimate, base: est.Estimate) -> Difference:
-        """Paired difference with its unadjusted two-sided p value."""
-        difference = head - base
-        se = self.error(difference)
-        z = abs(difference.value) / se if se > 0.0 else 0.0
-        interval = normal_interval(difference.value, se, self.settings.alpha)
-        return Difference(difference.value, interval, float(2.0 * ndtr(-z)))
+    def gap(self, policy: int, difference: est.Estimate) -> Difference:
+        """Paired difference with the p value at which its interval first touches 0."""
+
+        def interval(alpha: float) -> Interval:
+            if self.rare(self.outcome):
+                return self.rare_gap(self.outcome, policy, alpha)
+            if self.rare_parts:
+                return self.utility_gap(policy, difference.value, alpha)
+            return normal_interval(difference.value, self.error(difference), alpha)
+
+        found = interval(self.settings.alpha)
+        return Difference(difference.value, found, touching_level(interval))
+
+    def rare_gap(self, name: str, policy: int, alpha: float) -> Interval:
+        """Gap of a rare part to the reference."""
+        return est.gap_interval(self.totals.sums[name], policy, alpha, self.users.get(name))
+
+    def utility_gap(self, policy: int, value: float, alpha: float) -> Interval:
+        """MOVER of the gaps of worth and unsubscribes; the rest of the value is exact send cost."""
+        parts = {"worth": 1.0, "unsubscribe": self.settings.prices.unsubscribe}
+        gaps = {
+            name: self.rare_gap(name, policy, alpha) for name in parts if name in self.totals.sums
+        }
+        middle = {name: est.gap_value(self.totals.sums[name], policy) for name in gaps}
+        lost = middle.get("unsubscribe", 0.0), gaps.get("unsubscribe", Interval(0.0, 0.0))
+        inner = mover(middle["worth"], gaps["worth"], *lost, parts["unsubscribe"])
+        exact = value - middle["worth"] + parts["unsubscribe"] * lost[0]
+        return inner.shifted(exact)
 
     def diagnostics(self, policy: int) -> Diagnostics:
         """Diagnostics of this outcome's headline."""
@@ -218,12 +219,27 @@ class Scorer:
 
     def judged(self, policy: int) -> Judgement:
         """The verdict on one policy; utility also inherits doubts about its clicks."""
+        if est.send_rate(self.sums, policy) == 0.0 and not unprompted(self.log, self.outcome):
+            return BELIEVED  # never sends, so it earns exactly nothing
         judgement = judge(self.diagnostics(policy), self.settings.limits)
         if self.rare_parts:
             clicks = est.ips(self.totals.sums["click"], policy)
             found = diagnose(self.totals.sums["click"], policy, clicks, rare=True)
             judgement += judge(found, self.settings.limits)
         return judgement
+
+
+def touching_level(interval: Callable[[float], Interval]) -> float:
+    """The p value that belongs to an interval: the alpha at which it first touches 0."""
+    low, high = SMALLEST_P, 1.0
+    if 0.0 in interval(high):
+        return 1.0
+    if 0.0 not in interval(low):
+        return low
+    for _ in range(24):
+        middle = (low * high) ** 0.5
+        low, high = (middle, high) if 0.0 in interval(middle) else (low, middle)
+    return high
 
 
 def holm(p_values: list[float]) -> list[float]:

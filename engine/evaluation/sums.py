@@ -26,6 +26,11 @@ ONE, REWARD, PAID, SHARED = 0, 1, 2, 3
 # exactly, so no weight and no noise enters them.
 W, WR, V, WD, WE, SEND, COST = range(7)
 PER_POLICY = 7
+# Columns of one policy against a reference, after all others: the weight it has more and the weight
+# it has less than the reference where the event can be earned; the same two times r. The events
+# behind the two sides are different rows, which is what makes a gap of rare events tractable.
+MORE, LESS, MORE_R, LESS_R = range(4)
+PER_GAP = 4
 
 SERIAL_PRODUCT = 1 << 18  # multiplications below which OpenBLAS starts no threads
 BINS_PER_OCTAVE_BITS = 5
@@ -36,6 +41,11 @@ BINS = OCTAVES << BINS_PER_OCTAVE_BITS
 def column(policy: int, which: int) -> int:
     """Place of a policy's column in z."""
     return SHARED + PER_POLICY * policy + which
+
+
+def gap_column(policies: int, policy: int, which: int) -> int:
+    """Place of a policy's gap column in z, present when the rows had a reference."""
+    return SHARED + PER_POLICY * policies + PER_GAP * policy + which
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +60,13 @@ class Rows:
     logged: Matrix | None = None  # (n, K) logged law, to measure the unlogged mass
     size: Vector | None = None  # (n,) what one event is worth, where r = size * event; else 1
     send_cost: Vector | None = None  # (n,) cost of one send, to be taken off the outcome
+    reference: Vector | None = None  # (n,) weights to take gaps to; ones: the logger itself
     unprompted: bool = False  # the outcome also happens without a send: abstaining can earn it
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySums:
-    """Mergeable state of P policies on one outcome; m = 3 + 7 P."""
+    """Mergeable state of P policies on one outcome; m = 3 + 7 P, or 3 + 11 P with a reference."""
 
     gram: Matrix  # (m, m) sum of z z^T
     max_w: Vector  # (P,)
@@ -112,7 +123,9 @@ def policy_and_user_sums(rows: Rows, user: Ids) -> tuple[PolicySums, "UserSums"]
 
 def features(rows: Rows) -> Matrix:
     """Z transposed, (m, n): one contiguous line per column."""
-    z = np.empty((SHARED + PER_POLICY * len(rows.targets), rows.action.size))
+    count = len(rows.targets)
+    width = PER_POLICY if rows.reference is None else PER_POLICY + PER_GAP
+    z = np.empty((SHARED + width * count, rows.action.size))
     sent = (rows.action != ABSTAIN).astype(np.float64)
     can_earn = np.ones_like(sent) if rows.unprompted else sent
     z[ONE], z[REWARD] = 1.0, rows.reward
@@ -123,6 +136,9 @@ def features(rows: Rows) -> Matrix:
         lines = z[column(policy, 0) :][:PER_POLICY]
         np.divide(target.take(drawn), rows.propensity, out=lines[W])
         _fill_weighted(lines, rows, residual, can_earn)
+        if rows.reference is not None:
+            gap = gap_column(count, policy, 0)
+            _fill_gap(z[gap : gap + PER_GAP], rows, lines[W] - rows.reference, can_earn)
         _fill_expected(lines, rows, target)
     return z
 
@@ -132,6 +148,13 @@ def _fill_weighted(z: Matrix, rows: Rows, residual: Vector, can_earn: Vector) ->
     np.multiply(w, rows.reward, out=z[WR])
     np.multiply(w, residual, out=z[WD])
     np.multiply(w, can_earn if rows.size is None else can_earn * rows.size, out=z[WE])
+
+
+def _fill_gap(z: Matrix, rows: Rows, excess: Vector, can_earn: Vector) -> None:
+    sized = can_earn if rows.size is None else can_earn * rows.size
+    more, less = np.maximum(excess, 0.0), np.maximum(-excess, 0.0)
+    z[MORE], z[LESS] = more * sized, less * sized
+    z[MORE_R], z[LESS_R] = more * rows.reward, less * rows.reward
 
 
 def _fill_expected(z: Matrix, rows: Rows, target: Matrix) -> None:
@@ -146,8 +169,8 @@ def _fill_expected(z: Matrix, rows: Rows, target: Matrix) -> None:
 
 def _summed(rows: Rows, z: Matrix) -> PolicySums:
     count = len(rows.targets)
-    weights = z[column(0, W) :: PER_POLICY]
-    earned = z[column(0, WR) :: PER_POLICY]
+    weights = z[column(0, W) : column(count, 0) : PER_POLICY]
+    earned = z[column(0, WR) : column(count, 0) : PER_POLICY]
     sure = rows.propensity >= 1.0
     return PolicySums(
         gram=_gram(z),

@@ -9,6 +9,7 @@ import numpy as np
 from engine.errors import BadInput
 from engine.evaluation.arrays import Ints, Matrix, Vector
 from engine.evaluation.calibration import Draws, draws_by_arm, draws_by_size
+from engine.evaluation.estimators import importance_weights
 from engine.evaluation.log import Log, LoggedBatch, Prices, outcome
 from engine.evaluation.policies import TargetPolicy
 from engine.evaluation.reward_model import RewardModel
@@ -83,14 +84,19 @@ def batch_totals(
     settings: Settings,
     models: Mapping[str, RewardModel],
     fold: Ints | None,
+    against: int | None,
 ) -> Totals:
-    """Everything one chunk contributes to a comparison."""
+    """Everything one chunk contributes; gaps are to policy `against`, or to the logger."""
     targets = [policy.pmf(batch, log.arms) for policy in policies]
+    base = np.ones(len(batch))
+    if against is not None:
+        base = importance_weights(targets[against], batch.action, batch.propensity)
     sums: dict[str, PolicySums] = {}
     users: dict[str, UserSums] = {}
     not_binary = set()
     for name in outcome_names(batch):
-        rows = _rows(log, batch, name, targets, settings, qhat_of(models, name, batch, fold))
+        qhat = qhat_of(models, name, batch, fold)
+        rows = _rows(log, batch, name, targets, settings, qhat, base)
         if settings.clustered:
             sums[name], users[name] = policy_and_user_sums(rows, batch.user)
         else:
@@ -138,6 +144,7 @@ def _rows(
     targets: list[Matrix],
     settings: Settings,
     qhat: Matrix | None,
+    base: Vector,
 ) -> Rows:
     prices = settings.prices
     cost = batch.send_cost if prices.send is None else np.full(len(batch), prices.send)
@@ -150,6 +157,7 @@ def _rows(
         support(batch),
         size=prices.click * batch.value if name == "worth" else None,
         send_cost=cost if name == "utility" else None,
+        reference=base,
         unprompted=unprompted(log, name),
     )
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from engine.errors import BadInput
-from engine.evaluation import report
+from engine.evaluation import estimates, report
 from engine.evaluation.abstention import held_back
 from engine.evaluation.compare import Comparison, compare
+from engine.evaluation.diagnostics import Verdict
 from engine.evaluation.gate import gate
+from engine.evaluation.intervals import normal_interval
 from engine.evaluation.log import Log, LoggedBatch, Prices, log_in_memory, realised_utility
 from engine.evaluation.policies import (
     Always,
@@ -24,6 +26,7 @@ from engine.evaluation.policies import (
     Repriced,
     TargetPolicy,
 )
+from engine.evaluation.scoring import touching_level
 from engine.evaluation.settings import Settings
 from tests.unit.evaluation.logs import draw
 
@@ -88,10 +91,42 @@ def test_realised_utility_is_clicks_less_unsubscribes_less_sends() -> None:
     assert pytest.approx(found.tolist()) == [0.9, -5.1, 0.0]
 
 
-def test_a_policy_that_never_sends_has_no_event_and_is_refused(comparison: Comparison) -> None:
-    line = comparison.line("never", "click")
-    assert line.value is None
-    assert "0.0 effective events" in line.judgement.reasons
+def test_a_policy_that_never_sends_is_worth_exactly_nothing(comparison: Comparison) -> None:
+    for name in ("click", "unsubscribe", "utility"):
+        line = comparison.line("never", name)
+        assert line.judgement.verdict is Verdict.OK
+        assert line.value == 0.0
+        assert line.interval is not None
+        assert line.interval.width == 0.0
+
+
+def test_the_gap_to_a_reference_holds_the_truth_at_its_nominal_rate() -> None:
+    """Always good minus random: 0.018 - (0.018 - 0.057) / 3 = 0.031; of 30 logs 25 or more."""
+    held = 0
+    for seed in range(30):
+        log = log_in_memory("log", ARMS, outreach(10_000, seed))
+        found = compare(log, POLICIES[:2], Settings(PRICES, model=False), against="random")
+        gap = found.line("always:good", "utility").difference
+        assert gap is not None
+        held += 0.031 in gap.interval
+    assert held >= 25
+
+
+def test_the_gap_of_many_events_is_the_paired_normal_one(comparison: Comparison) -> None:
+    line = comparison.line("always:good", "utility")
+    assert line.difference is not None
+    sums = comparison.sums["utility"]
+    paired = estimates.ips(sums, 1) - estimates.ips(sums, 0)
+    normal = estimates.delta_interval(sums, paired)
+    assert paired.value == pytest.approx(line.difference.value, rel=1e-12)
+    assert normal.width == pytest.approx(line.difference.interval.width, rel=0.1)
+
+
+def test_the_p_value_is_the_level_at_which_the_interval_touches_zero() -> None:
+    """Normal interval around 1.96 se: it touches 0 at alpha = 0.05."""
+    level = touching_level(lambda alpha: normal_interval(1.96, 1.0, alpha))
+    assert pytest.approx(0.05, rel=1e-3) == level
+    assert touching_level(lambda alpha: normal_interval(0.0, 1.0, alpha)) == 1.0
 
 
 def test_the_gate_lets_the_better_policy_through(comparison: Comparison) -> None:
@@ -109,8 +144,9 @@ def test_the_gate_stops_more_clicks_bought_with_more_unsubscribes() -> None:
     assert "not" not in found.sentences[0]
 
 
-def test_the_gate_stops_what_was_refused(comparison: Comparison) -> None:
-    found = gate(comparison, "never")
+def test_the_gate_stops_what_was_refused() -> None:
+    few = log_in_memory("few", ARMS, outreach(200))
+    found = gate(compare(few, POLICIES, Settings(PRICES), against="random"), "always:good")
     assert not found.passed
     assert "refused" in found.sentences[0]
 
@@ -120,14 +156,15 @@ def test_the_gate_refuses_to_compare_a_policy_with_itself(comparison: Comparison
         gate(comparison, "random")
 
 
-def test_a_refused_line_is_printed_as_refused_without_its_number(comparison: Comparison) -> None:
-    printed = next(line for line in report.table(comparison).splitlines() if "never" in line)
+def test_a_refused_line_is_printed_as_refused_without_its_number() -> None:
+    few = compare(log_in_memory("few", ARMS, outreach(200)), [Random()], Settings(PRICES))
+    printed = report.table(few).splitlines()[1]
     assert re.search(r"refuse +refused +\S", printed)
-    lines = json.loads(report.as_json(comparison))["lines"]
-    never = next(line for line in lines if (line["policy"], line["outcome"]) == ("never", "click"))
-    assert never["value"] is None
-    assert never["interval"] is None
-    assert never["estimators"] == {}
+    line = json.loads(report.as_json(few))["lines"][0]
+    assert line["value"] is None
+    assert line["interval"] is None
+    assert line["difference"] is None
+    assert line["estimators"] == {}
 
 
 def test_json_has_every_line_and_no_number_json_does_not_know(comparison: Comparison) -> None:
