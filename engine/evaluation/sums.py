@@ -145,6 +145,12 @@ def features(rows: Rows) -> Matrix:
 
 def _fill_weighted(z: Matrix, rows: Rows, residual: Vector, can_earn: Vector) -> None:
     w = z[W]
+    if w.size and not w.min() >= 0.0:
+        row = int(np.argmin(w))
+        raise BadInput(
+            f"row {row} of a chunk has importance weight {w[row]:g}, expected 0 or more: the "
+            "target gave a negative or missing probability"
+        )
     np.multiply(w, rows.reward, out=z[WR])
     np.multiply(w, residual, out=z[WD])
     np.multiply(w, can_earn if rows.size is None else can_earn * rows.size, out=z[WE])
@@ -203,8 +209,8 @@ def _unlogged(rows: Rows, target: Matrix, sure: AnyArray) -> float:
     """Target mass where the logger's probability is 0; unknown law: only rows with p = 1 tell."""
     if rows.logged is not None:
         return float(np.where(rows.logged > 0.0, 0.0, target).sum())
-    places = np.flatnonzero(sure)
-    return float((1.0 - target[places, rows.action[places]]).sum()) if places.size else 0.0
+    told = np.flatnonzero(sure)
+    return float((1.0 - target[told, rows.action[told]]).sum()) if told.size else 0.0
 
 
 def _bins(w: Vector, wr: Vector) -> Matrix:

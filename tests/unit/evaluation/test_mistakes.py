@@ -191,6 +191,13 @@ def test_a_target_whose_arms_do_not_sum_to_one_is_refused() -> None:
         judged(good(), short)
 
 
+def test_a_target_with_a_negative_probability_is_refused_though_it_sums_to_one() -> None:
+    law = np.array([1.5, -0.5, 0.0, 0.0])
+    odd = Computed("odd", lambda b, _arms: np.tile(law, (len(b), 1)))
+    with pytest.raises(BadInput, match="expected 0 or more"):
+        judged(good(), odd)
+
+
 # -- rows
 
 
