@@ -24,12 +24,10 @@ from engine.evaluation.intervals import (
     size_biased_mean_weight,
 )
 from engine.evaluation.sums import (
-    COST,
     LESS_R,
     MORE,
     MORE_R,
     ONE,
-    PAID,
     REWARD,
     SEND,
     WD,
@@ -40,7 +38,9 @@ from engine.evaluation.sums import (
     V,
     W,
     column,
+    cost_column,
     gap_column,
+    paid_column,
 )
 
 
@@ -61,43 +61,44 @@ class Estimate:
 
 def logged_mean(sums: PolicySums) -> Estimate:
     """What the logger itself earned: the plain mean of r - cost."""
-    return _linear(sums, {REWARD: 1.0, PAID: -1.0})
+    paid = {paid_column(sums.policies): -1.0} if sums.priced else {}
+    return _linear(sums, {REWARD: 1.0, **paid})
 
 
 def ips(sums: PolicySums, policy: int) -> Estimate:
     """Mean w r."""
-    return _linear(sums, {column(policy, WR): 1.0, column(policy, COST): -1.0})
+    return _linear(sums, {column(policy, WR): 1.0, **_cost(sums, policy)})
 
 
 def dm(sums: PolicySums, policy: int) -> Estimate:
     """Mean v. Its error is that of the rows only: the model's own error is not in it."""
-    return _linear(sums, {column(policy, V): 1.0, column(policy, COST): -1.0})
+    return _linear(sums, {column(policy, V): 1.0, **_cost(sums, policy)})
 
 
 def dr(sums: PolicySums, policy: int) -> Estimate:
     """Mean v + w (r - q)."""
-    terms = {column(policy, V): 1.0, column(policy, WD): 1.0, column(policy, COST): -1.0}
+    terms = {column(policy, V): 1.0, column(policy, WD): 1.0, **_cost(sums, policy)}
     return _linear(sums, terms)
 
 
 def snips(sums: PolicySums, policy: int) -> Estimate:
     """Sum w r / sum w; psi = w (r - V) / wbar."""
-    return _ratio(sums, policy, WR, W) + _linear(sums, {column(policy, COST): -1.0})
+    return _ratio(sums, policy, WR, W) + _linear(sums, _cost(sums, policy))
 
 
 def sndr(sums: PolicySums, policy: int) -> Estimate:
     """Mean v + sum w (r - q) / sum w; psi = v - vbar + w (r - q - c) / wbar."""
-    model = _linear(sums, {column(policy, V): 1.0, column(policy, COST): -1.0})
+    model = _linear(sums, {column(policy, V): 1.0, **_cost(sums, policy)})
     return model + _ratio(sums, policy, WD, W)
 
 
 def send_only_snips(sums: PolicySums, policy: int) -> Estimate:
     """M * sum_{a != abstain} w r / sum_{a != abstain} w; outcomes that only a send can cause."""
     if sums.total(policy, WE) == 0.0:
-        return _linear(sums, {column(policy, COST): -1.0})
+        return _linear(sums, _cost(sums, policy))
     ratio, rate = _ratio(sums, policy, WR, WE), _linear(sums, {column(policy, SEND): 1.0})
     product = ratio.value * rate.influence + rate.value * ratio.influence
-    cost = _linear(sums, {column(policy, COST): -1.0})
+    cost = _linear(sums, _cost(sums, policy))
     return Estimate(ratio.value * rate.value, product) + cost
 
 
@@ -174,15 +175,19 @@ def gap_interval(
 
 def gap_value(sums: PolicySums, policy: int) -> float:
     """IPS(policy) - IPS(reference), send costs left out."""
-    more, less = (gap_column(sums.policies, policy, which) for which in (MORE_R, LESS_R))
+    more, less = (
+        gap_column(sums.policies, policy, which, sums.priced) for which in (MORE_R, LESS_R)
+    )
     return float(sums.gram[ONE, more] - sums.gram[ONE, less]) / sums.n
 
 
 def _gap_side(
     sums: PolicySums, policy: int, side: int, alpha: float, users: UserSquares | None
 ) -> tuple[float, Interval]:
-    n, count = sums.n, sums.policies
-    weight, earned = (gap_column(count, policy, side + part) for part in (MORE, MORE_R))
+    n = sums.n
+    weight, earned = (
+        gap_column(sums.policies, policy, side + part, sums.priced) for part in (MORE, MORE_R)
+    )
     y = float(sums.gram[ONE, earned]) / n
     square = float((sums if users is None else users).gram[earned, earned])
     total = float(sums.gram[ONE, weight])
@@ -194,7 +199,14 @@ def _gap_side(
 
 def send_cost(sums: PolicySums, policy: int) -> float:
     """Expected send cost of the target per decision, known exactly."""
-    return sums.total(policy, COST) / sums.n
+    if not sums.priced:
+        return 0.0
+    return float(sums.gram[ONE, cost_column(sums.policies, policy)]) / sums.n
+
+
+def _cost(sums: PolicySums, policy: int) -> dict[int, float]:
+    """Coefficient of a policy's expected send cost, where sends have one."""
+    return {cost_column(sums.policies, policy): -1.0} if sums.priced else {}
 
 
 def _linear(sums: PolicySums, coefficients: dict[int, float]) -> Estimate:

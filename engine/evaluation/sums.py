@@ -1,7 +1,7 @@
 """The streaming state behind every estimate: sums that merge by addition.
 
-For one outcome and P policies a row becomes a short vector z: (1, r, cost paid), and for each
-policy the columns named below. The Gram matrix sum z z^T holds every sum that points, standard
+For one outcome and P policies a row becomes a short vector z: (1, r), and for each policy the
+columns named below. The Gram matrix sum z z^T holds every sum that points, standard
 errors, paired differences and gamma intervals need, so days, shards and engines agree by adding
 their matrices. Grouped by user first, the same matrix gives the clustered errors.
 
@@ -19,13 +19,14 @@ from engine.evaluation.arrays import AnyArray, Ids, Ints, Matrix, Vector
 from engine.evaluation.estimators import checked_totals, places
 from engine.evaluation.log import ABSTAIN
 
-# Columns before the policies': 1, the outcome r, the send cost the logger paid.
-ONE, REWARD, PAID, SHARED = 0, 1, 2, 3
+# Columns before the policies': 1, the outcome r.
+ONE, REWARD, SHARED = 0, 1, 2
 # Columns of one policy: w; w r; v; w (r - q); w times the size of the event where one can be earned
-# (anywhere but on an abstention); chance of sending; expected send cost. The last two are known
-# exactly, so no weight and no noise enters them.
-W, WR, V, WD, WE, SEND, COST = range(7)
-PER_POLICY = 7
+# (anywhere but on an abstention); chance of sending, known exactly.
+W, WR, V, WD, WE, SEND = range(6)
+PER_POLICY = 6
+# Where sends have a cost, a block follows: the cost the logger paid, then each policy's expected
+# cost, which is known exactly, so no weight and no noise enters it.
 # Columns of one policy against a reference, after all others: the weight it has more and the weight
 # it has less than the reference where the event can be earned; the same two times r. The events
 # behind the two sides are different rows, which is what makes a gap of rare events tractable.
@@ -43,9 +44,20 @@ def column(policy: int, which: int) -> int:
     return SHARED + PER_POLICY * policy + which
 
 
-def gap_column(policies: int, policy: int, which: int) -> int:
+def paid_column(policies: int) -> int:
+    """Place of the send cost the logger paid, present when the rows had one."""
+    return SHARED + PER_POLICY * policies
+
+
+def cost_column(policies: int, policy: int) -> int:
+    """Place of a policy's expected send cost, present when the rows had one."""
+    return paid_column(policies) + 1 + policy
+
+
+def gap_column(policies: int, policy: int, which: int, priced: bool) -> int:
     """Place of a policy's gap column in z, present when the rows had a reference."""
-    return SHARED + PER_POLICY * policies + PER_GAP * policy + which
+    start = cost_column(policies, policies) if priced else paid_column(policies)
+    return start + PER_GAP * policy + which
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class PolicySums:
-    """Mergeable state of P policies on one outcome; m = 3 + 7 P, or 3 + 11 P with a reference."""
+    """Mergeable state of P policies on one outcome; m = 2 + 6 P and the blocks there are."""
 
     gram: Matrix  # (m, m) sum of z z^T
     max_w: Vector  # (P,)
@@ -77,6 +89,7 @@ class PolicySums:
     law_rows: float  # rows whose whole logged law was known
     min_p: float
     weight_bins: Matrix  # (P, 2, BINS) rows and sum |w r| by log2 of w
+    priced: bool  # whether sends had a cost to be taken off
 
     def __add__(self, other: "PolicySums") -> "PolicySums":
         return PolicySums(
@@ -89,6 +102,7 @@ class PolicySums:
             self.law_rows + other.law_rows,
             min(self.min_p, other.min_p),
             self.weight_bins + other.weight_bins,
+            self.priced,
         )
 
     @property
@@ -123,13 +137,14 @@ def policy_and_user_sums(rows: Rows, user: Ids) -> tuple[PolicySums, "UserSums"]
 
 def features(rows: Rows) -> Matrix:
     """Z transposed, (m, n): one contiguous line per column."""
-    count = len(rows.targets)
-    width = PER_POLICY if rows.reference is None else PER_POLICY + PER_GAP
-    z = np.empty((SHARED + width * count, rows.action.size))
+    count, priced = len(rows.targets), rows.send_cost is not None
+    width = gap_column(count, 0 if rows.reference is None else count, 0, priced)
+    z = np.empty((width, rows.action.size))
     sent = (rows.action != ABSTAIN).astype(np.float64)
     can_earn = np.ones_like(sent) if rows.unprompted else sent
     z[ONE], z[REWARD] = 1.0, rows.reward
-    z[PAID] = 0.0 if rows.send_cost is None else rows.send_cost * sent
+    if rows.send_cost is not None:
+        z[paid_column(count)] = rows.send_cost * sent
     drawn = places(rows.action, rows.targets[0].shape[1])
     residual = rows.reward if rows.qhat is None else rows.reward - rows.qhat.take(drawn)
     for policy, target in enumerate(rows.targets):
@@ -137,9 +152,11 @@ def features(rows: Rows) -> Matrix:
         np.divide(target.take(drawn), rows.propensity, out=lines[W])
         _fill_weighted(lines, rows, residual, can_earn)
         if rows.reference is not None:
-            gap = gap_column(count, policy, 0)
+            gap = gap_column(count, policy, 0, priced)
             _fill_gap(z[gap : gap + PER_GAP], rows, lines[W] - rows.reference, can_earn)
         _fill_expected(lines, rows, target)
+        if rows.send_cost is not None:
+            np.multiply(lines[SEND], rows.send_cost, out=z[cost_column(count, policy)])
     return z
 
 
@@ -166,7 +183,6 @@ def _fill_gap(z: Matrix, rows: Rows, excess: Vector, can_earn: Vector) -> None:
 def _fill_expected(z: Matrix, rows: Rows, target: Matrix) -> None:
     totals = checked_totals(target)
     np.subtract(1.0, target[:, ABSTAIN], out=z[SEND])
-    z[COST] = 0.0 if rows.send_cost is None else z[SEND] * rows.send_cost
     if rows.qhat is None:
         z[V] = 0.0
     else:
@@ -188,6 +204,7 @@ def _summed(rows: Rows, z: Matrix) -> PolicySums:
         law_rows=0.0 if rows.logged is None else float(rows.action.size),
         min_p=float(rows.propensity.min(initial=1.0)),
         weight_bins=np.stack([_bins(weights[k], earned[k]) for k in range(count)]),
+        priced=rows.send_cost is not None,
     )
 
 
