@@ -62,11 +62,18 @@ def obp_estimators() -> Any | None:
 def _stand_in_for_torch() -> None:
     for name in ("", ".nn", ".nn.functional", ".optim", ".utils", ".utils.data"):
         module = types.ModuleType(f"torch{name}")
-        module.__dict__.update(__path__=[], __getattr__=lambda attribute: type(attribute, (), {}))
+        module.__dict__.update(__path__=[], __getattr__=_any_class)
         sys.modules[module.__name__] = module
         parent, _, leaf = module.__name__.rpartition(".")
         if parent:
             setattr(sys.modules[parent], leaf, module)
+
+
+def _any_class(name: str) -> type:
+    """A class of any name; the names Python itself asks of a module stay missing."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return type(name, (), {})
 
 
 def obp_calls(ope: Any, made: Arrays) -> dict[str, Any]:

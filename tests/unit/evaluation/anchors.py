@@ -1,22 +1,19 @@
 """What Open Bandit Pipeline and Vowpal Wabbit's `estimators` answer on fixed small logs.
 
-Run as a script where both packages import, this file writes `anchors.json`: inputs and their
-answers, all in float64 digits that round-trip. The tests run the packages themselves where they
-import and fall back to the recording elsewhere.
-
-obp imports torch on start, for a learner of continuous actions that no estimator uses; a stand-in
-for torch is enough.
+`python -m tests.unit.evaluation.anchors`, where both packages import, writes `anchors.json`: inputs
+and their answers, all in float64 digits that round-trip. The tests run the packages themselves
+where they import and fall back to the recording elsewhere.
 """
 
 import importlib
 import importlib.util
 import json
-import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.replay.fixture import obp_estimators
 
 RECORDING = Path(__file__).with_name("anchors.json")
 LAMBDAS = (0.5, 1.5, 10.0)
@@ -52,25 +49,7 @@ def logs() -> dict[str, dict[str, Any]]:
 
 def obp_runs() -> bool:
     """Whether obp 0.5.7 imports here."""
-    if importlib.util.find_spec("obp") is None:
-        return False
-    if importlib.util.find_spec("torch") is None:
-        for name in ("", ".nn", ".nn.functional", ".optim", ".utils", ".utils.data"):
-            _stand_in(f"torch{name}")
-    try:
-        importlib.import_module("obp.ope")
-    except ImportError:
-        return False
-    return True
-
-
-def _stand_in(name: str) -> None:
-    module = types.ModuleType(name)
-    module.__dict__.update(__path__=[], __getattr__=lambda attribute: type(attribute, (), {}))
-    sys.modules[name] = module
-    parent, _, leaf = name.rpartition(".")
-    if parent:
-        setattr(sys.modules[parent], leaf, module)
+    return obp_estimators() is not None
 
 
 def obp_answers(log: dict[str, Any]) -> dict[str, float]:
