@@ -10,6 +10,7 @@ is a simulator's generator, not a cryptographic one.
 from enum import IntEnum
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from engine.worlds.world import Floats, Ints
@@ -24,11 +25,12 @@ class Kind(IntEnum):
     UNSUBSCRIBE_DELAY = 4
     PRESENCE = 5
     POLICY = 6
-    MOMENT = 7
+    BUDGET = 7
+    MOMENT = 8
     """The first key of the moment; further keys use MOMENT + 1, MOMENT + 2, ..."""
 
 
-def _mixed(word: np.ndarray) -> np.ndarray:
+def _mixed(word: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finaliser on uint64, wrapping around as it must."""
     word = word + np.uint64(0x9E3779B97F4A7C15)
     word = (word ^ (word >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,4 +1,4 @@
-"""The exact optimum of a world: the best any policy can do in expectation, and the policy that does it.
+"""The exact optimum of a world: the most a policy can expect, and the policy that gets it.
 
 Users do not affect one another and burden is all that the past leaves behind, so each user is a
 finite-horizon Markov decision process over burden, solved backwards from the last step:
@@ -7,18 +7,22 @@ finite-horizon Markov decision process over burden, solved backwards from the la
     V(b) = W(b) + rate E_moment max(0, max_m [ v p_click - c + (1 - p_unsubscribe) W(b+1) - W(b) ])
 
 The optimum knows every probability, also hidden types and the drift to come, but neither the
-moments to come nor who will be there. V lives on a grid of burdens, between whose points it is
-linear. The news of an unsubscribe may be late without changing the optimum, because somebody who
-has left costs nothing. Limit: a shared budget ties users together; see `budget.py`.
+moments to come nor who will be there. V lives on a grid of burdens, a cubic spline between them:
+straight lines overstate a convex V at every step, by 3% in all at four decisions a day. The news
+of an unsubscribe may be late without changing the optimum, because somebody who has left costs
+nothing. Limit: a shared budget ties users together; see `budget.py`.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
 
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Floats, Ints, World
 
 GRID_POINTS = 60
+"""Within 0.1% of 320 points at one and at four decisions a day."""
 CELLS = 4_000_000
 """Probabilities held at once; users are solved in chunks of this size."""
 
@@ -33,7 +37,7 @@ class Plan:
     sends: float
     """Expected numbers under the optimal policy."""
     grid: Floats  # (G,) burdens, from 0 up
-    future: Floats  # (S + 1, n_users, G) float32: V of each step, before its decision; last row 0
+    future: NDArray[np.float32]  # (S + 1, n_users, G): V before each step's decision; last row 0
 
 
 def solve(world: World, grid_points: int = GRID_POINTS) -> Plan:
@@ -48,12 +52,12 @@ def solve(world: World, grid_points: int = GRID_POINTS) -> Plan:
 
 def burden_grid(world: World, points: int) -> Floats:
     """Burdens from 0 to the highest that sending at every step reaches, closer together below."""
-    highest = burden = 0.0
+    burden, highest = 0.0, 1.0
     for gap in np.diff(world.times):
         burden = (burden + 1.0) * 2.0 ** (-gap / world.half_life)
         highest = max(highest, burden)
     spaced: Floats = highest * np.linspace(0.0, 1.0, points) ** 1.5
-    return spaced if highest > 0.0 else np.zeros(1)
+    return spaced
 
 
 class Optimal:
@@ -63,6 +67,7 @@ class Optimal:
         self._world, self._plan = world, plan
 
     def act(self, batch: Batch) -> Ints:
+        """Best message whose advantage over abstaining is positive."""
         gain = advantages(self._world, self._plan, batch)
         best = gain.argmax(axis=1)
         worth_it = gain[np.arange(len(best)), best] > 0.0
@@ -76,18 +81,17 @@ def advantages(world: World, plan: Plan, batch: Batch) -> Floats:
     """How much better sending each message is than abstaining, in value: (n, K)."""
     users = batch.users
     decay = _decay(world, batch.step)
-    future = plan.future[batch.step + 1][users].astype(np.float64)
-    wait = _read(future, plan.grid, batch.burden * decay)[:, None]
-    sent = _read(future, plan.grid, (batch.burden + 1.0) * decay)[:, None]
+    future = CubicSpline(plan.grid, plan.future[batch.step + 1, users].astype(np.float64).T)
+    wait = _read(future, batch.burden * decay)[:, None]
+    sent = _read(future, (batch.burden + 1.0) * decay)[:, None]
     asked = (users, batch.burden, batch.step, batch.moment)
-    stays = 1.0 - world.unsubscribe_probability(*asked)
+    stays: Floats = 1.0 - world.unsubscribe_probability(*asked)
     clicks = world.click_probability(*asked) * batch.values[:, None]
     gain: Floats = clicks - world.send_cost + stays * sent - wait
-    gain[:, ~batch.available] = -np.inf
-    return gain
+    return np.where(batch.available, gain, -np.inf)
 
 
-def _solve_users(world: World, users: Ints, grid: Floats, future: np.ndarray) -> Floats:
+def _solve_users(world: World, users: Ints, grid: Floats, future: NDArray[np.float32]) -> Floats:
     """Fill `future` for these users; return their total value, unsubscribes and sends."""
     totals = np.zeros((3, len(users), len(grid)))
     regime, tables = -1, None
@@ -95,15 +99,16 @@ def _solve_users(world: World, users: Ints, grid: Floats, future: np.ndarray) ->
         if tables is None or world.regime(step) != regime:
             regime, tables = world.regime(step), _tables(world, users, grid, step)
         decay = _decay(world, step)
-        wait = _at(totals, grid, grid * decay)
-        sent = _at(totals, grid, (grid + 1.0) * decay)
-        totals = wait + world.presence(step)[users][:, None] * _step(world, users, *tables, wait, sent)
+        wait = totals @ _reader(grid, grid * decay)
+        sent = totals @ _reader(grid, (grid + 1.0) * decay)
+        totals = wait + world.presence[users][:, None] * _step(*tables, wait, sent)
         future[step, users] = totals[0]
-    return totals[:, :, 0].sum(axis=1)
+    start: Floats = totals[:, :, 0].sum(axis=1)
+    return start
 
 
 def _tables(world: World, users: Ints, grid: Floats, step: int) -> tuple[Floats, Floats, Floats]:
-    """v p_click - c and p_unsubscribe for users x burdens x moments x messages, and the weights."""
+    """Worth v p_click - c and p_unsubscribe, both (n, G, Q, K), and the moments' weights."""
     nodes, weights = world.moment_nodes()
     shape = (len(users), len(grid), len(nodes))
     i, g, q = (index.ravel() for index in np.indices(shape))
@@ -116,7 +121,11 @@ def _tables(world: World, users: Ints, grid: Floats, step: int) -> tuple[Floats,
 
 
 def _step(
-    world: World, users: Ints, worth: Floats, leaves: Floats, weights: Floats, wait: Floats, sent: Floats
+    worth: Floats,
+    leaves: Floats,
+    weights: Floats,
+    wait: Floats,
+    sent: Floats,
 ) -> Floats:
     """What acting optimally adds to waiting: value, unsubscribes, sends, each (n, G)."""
     gain = worth + (1.0 - leaves) * sent[0][:, :, None, None] - wait[0][:, :, None, None]
@@ -142,29 +151,20 @@ def _decay(world: World, step: int) -> float:
     return float(2.0 ** (-(following - times[step]) / world.half_life))
 
 
-def _cell(grid: Floats, burden: Floats) -> tuple[Ints, Floats]:
-    """Lower grid point and share of the upper one, for linear interpolation; flat beyond."""
-    if len(grid) == 1:
-        return np.zeros(burden.shape, dtype=np.int64), np.zeros(burden.shape)
-    lower = np.clip(np.searchsorted(grid, burden, side="right") - 1, 0, len(grid) - 2)
-    share = (burden - grid[lower]) / (grid[lower + 1] - grid[lower])
-    return lower, np.clip(share, 0.0, 1.0)
+def _reader(grid: Floats, burden: Floats) -> Floats:
+    """Matrix that turns values on the grid into spline values: (G, B); flat beyond the grid."""
+    spline = CubicSpline(grid, np.eye(len(grid)))
+    matrix: Floats = spline(np.minimum(burden, grid[-1])).T
+    return matrix
 
 
-def _at(table: Floats, grid: Floats, burden: Floats) -> Floats:
-    """A table (..., G) read at the same burdens (B,) for everybody: (..., B)."""
-    lower, share = _cell(grid, burden)
-    upper = np.minimum(lower + 1, len(grid) - 1)
-    read: Floats = table[..., lower] * (1.0 - share) + table[..., upper] * share
-    return read
-
-
-def _read(table: Floats, grid: Floats, burden: Floats) -> Floats:
-    """A table (n, G) read at each row's own burden (n,): (n,)."""
-    lower, share = _cell(grid, burden)
-    upper = np.minimum(lower + 1, len(grid) - 1)
-    row = np.arange(len(table))
-    read: Floats = table[row, lower] * (1.0 - share) + table[row, upper] * share
+def _read(spline: CubicSpline, burden: Floats) -> Floats:
+    """Each user's own spline read at his own burden: (n,) -> (n,)."""
+    inside = np.minimum(burden, spline.x[-1])
+    cell = np.clip(np.searchsorted(spline.x, inside, side="right") - 1, 0, len(spline.x) - 2)
+    cubic = spline.c[:, cell, np.arange(len(burden))]
+    rest = inside - spline.x[cell]
+    read: Floats = ((cubic[0] * rest + cubic[1]) * rest + cubic[2]) * rest + cubic[3]
     return read
 
 

@@ -3,13 +3,14 @@
     click        sigmoid( click_logit[regime, user, message] + moment . moment_effect
                           - click_fatigue[user] * burden )
     unsubscribe  sigmoid( unsubscribe_logit[regime, user, message]
+                          - moment_relief * moment . moment_effect
                           + unsubscribe_fatigue[user] * burden )
 
 A regime is a stretch of time with the same tastes and the same catalog; drift is many regimes, a
 catalog change two. Moments are independent standard normal numbers, drawn afresh for each
-decision, so their effect on the logit is one normal number and an expectation over moments is an
-integral in one dimension (Gauss-Hermite). Limit: burden acts linearly on both logits, and the
-moment never on the unsubscribe.
+decision, so their effect on the logits is one normal number and an expectation over moments is an
+integral in one dimension (Gauss-Hermite). Limit: burden acts linearly on both logits, and moments
+have no memory.
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import numpy as np
 from scipy.special import expit
 
 from engine.worlds.chance import Kind, normals
-from engine.worlds.world import Bools, Column, Delay, Floats, Ints, Message
+from engine.worlds.world import AT_ONCE, Bools, Column, Delay, Floats, Ints, Message
 
 MOMENT_NODES = 15
 
@@ -41,30 +42,32 @@ class Population:
     unsubscribe_fatigue: Floats  # (N,) unsubscribe logit gained per unit of burden
     regimes: Ints  # (S,) the regime of each step
     availability: Bools  # (R, K)
-    rate: Floats  # (N,) probability of a decision at a step
+    presence: Floats  # (N,) probability of a decision at any one step
     moment_keys: tuple[str, ...] = ()
-    moment_effect: tuple[float, ...] = ()
-    click_delay: Delay = Delay()
-    unsubscribe_delay: Delay = Delay()
+    moment_effect: tuple[float, ...] = ()  # (M,) click logit per unit of each moment key
+    moment_relief: float = 0.0  # share of that effect by which the unsubscribe logit falls
+    click_delay: Delay = AT_ONCE
+    unsubscribe_delay: Delay = AT_ONCE
     daily_sends: int | None = None
 
     @property
     def n_users(self) -> int:
+        """See `World`."""
         return len(self.values)
 
     @property
     def user_keys(self) -> tuple[str, ...]:
+        """See `World`."""
         return tuple(self.lasting)
 
-    def presence(self, step: int) -> Floats:
-        return self.rate
-
     def moments(self, seed: int, users: Ints, step: int) -> Floats:
+        """Standard normal draws: (n, M)."""
         kinds = range(Kind.MOMENT, Kind.MOMENT + len(self.moment_keys))
         columns = [normals(seed, users, step, kind) for kind in kinds]
         return np.stack(columns, axis=1) if columns else np.zeros((len(users), 0))
 
     def moment_nodes(self) -> tuple[Floats, Floats]:
+        """Gauss-Hermite nodes along the direction in which moments matter."""
         size = float(np.linalg.norm(self.moment_effect))
         if size == 0.0:
             return np.zeros((1, len(self.moment_keys))), np.ones(1)
@@ -72,16 +75,21 @@ class Population:
         return np.outer(nodes, np.array(self.moment_effect) / size), weights / weights.sum()
 
     def context(self, users: Ints, moments: Floats) -> dict[str, Column]:
+        """Lasting keys, then moment keys."""
         known = {key: column[users] for key, column in self.lasting.items()}
         return known | {key: moments[:, i] for i, key in enumerate(self.moment_keys)}
 
     def regime(self, step: int) -> int:
+        """See `World`."""
         return int(self.regimes[step])
 
     def available(self, step: int) -> Bools:
-        return self.availability[self.regimes[step]]
+        """Row of `availability`: (K,)."""
+        row: Bools = self.availability[self.regimes[step]]
+        return row
 
     def click_probability(self, users: Ints, burden: Floats, step: int, moments: Floats) -> Floats:
+        """The first formula above: (n, K)."""
         shift = moments @ np.array(self.moment_effect) - self.click_fatigue[users] * burden
         p: Floats = expit(self.click_logit[self.regimes[step], users] + shift[:, None])
         return p
@@ -89,6 +97,8 @@ class Population:
     def unsubscribe_probability(
         self, users: Ints, burden: Floats, step: int, moments: Floats
     ) -> Floats:
-        shift = self.unsubscribe_fatigue[users] * burden
+        """The second formula above: (n, K)."""
+        relief = self.moment_relief * (moments @ np.array(self.moment_effect))
+        shift = self.unsubscribe_fatigue[users] * burden - relief
         p: Floats = expit(self.unsubscribe_logit[self.regimes[step], users] + shift[:, None])
         return p

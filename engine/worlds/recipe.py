@@ -12,14 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.worlds.population import Population
-from engine.worlds.world import Bools, Column, Delay, Floats, Ints, Message
+from engine.worlds.world import Column, Floats, Ints, Message
 
 COUNTRIES = ("AT", "DE", "ES", "FR", "IT")
 PLATFORMS = ("android", "ios", "web")
-INTERESTS = tuple(
-    f"likes_{name}"
-    for name in "art books cars cooking fashion film games garden music pets sport tech travel".split()
-) + ("is_parent", "has_card", "in_city", "uses_tablet", "night_owl", "from_referral")
+SUBJECTS = ("art", "books", "cars", "cooking", "film", "games", "music", "pets", "sport", "travel")
+INTERESTS = (
+    *(f"likes_{subject}" for subject in SUBJECTS),
+    *("is_parent", "has_card", "in_city", "uses_tablet", "night_owl", "from_referral"),
+    *("has_account", "saw_tour", "likes_offers"),
+)
 SCORES = ("tenure", "activity", "spend", "recency", "age", "battery", "storage", "signal")
 CATEGORIES = ("offer", "digest", "news", "reminder")
 
@@ -33,21 +35,19 @@ class Recipe:
     days: int = 120
     messages: int = 12
     categories: tuple[str, ...] = CATEGORIES
-    half_life: float = 3.0
+    half_life: float = 5.0
     send_cost: float = 0.002
-    click_base: float = -1.1
-    click_spread: float = 0.7
-    taste_spread: float = 0.6
+    click_base: float = -0.95
+    click_spread: float = 1.0
+    taste_spread: float = 0.7
     appeal_spread: float = 0.3
     """Over messages."""
-    click_fatigue: float = 0.45
-    unsubscribe_base: float = -5.5
-    unsubscribe_spread: float = 1.0
+    click_fatigue: float = 1.0
+    unsubscribe_base: float = -7.6
+    unsubscribe_spread: float = 1.5
     nuisance_spread: float = 0.3
     """Over messages."""
-    unsubscribe_fatigue: float = 0.6
-    click_delay: Delay = Delay()
-    unsubscribe_delay: Delay = Delay()
+    unsubscribe_fatigue: float = 0.8
 
 
 def populate(recipe: Recipe, seed: int) -> Population:
@@ -57,15 +57,14 @@ def populate(recipe: Recipe, seed: int) -> Population:
     lasting = draw_context(n, rng)
     x = standardised(lasting)
     messages, category = draw_messages(recipe)
-    click = recipe.click_base + recipe.click_spread * _mixture(x, 4, rng)[:, None]
-    click = click + taste(recipe, x, category, rng) + recipe.appeal_spread * rng.normal(size=k)
+    click = draw_wishes(recipe, x, category, rng)
     leave = recipe.unsubscribe_base + recipe.unsubscribe_spread * _mixture(x, 4, rng)[:, None]
     leave = leave + recipe.nuisance_spread * rng.normal(size=k)
     return Population(
         name=recipe.name,
         messages=messages,
         values=np.ones(n),
-        times=np.arange(recipe.days) + 0.5,
+        times=np.arange(0.5, recipe.days),
         horizon=float(recipe.days),
         half_life=recipe.half_life,
         send_cost=recipe.send_cost,
@@ -76,9 +75,7 @@ def populate(recipe: Recipe, seed: int) -> Population:
         unsubscribe_fatigue=np.full(n, recipe.unsubscribe_fatigue),
         regimes=np.zeros(recipe.days, dtype=np.int64),
         availability=np.ones((1, k), dtype=np.bool_),
-        rate=np.ones(n),
-        click_delay=recipe.click_delay,
-        unsubscribe_delay=recipe.unsubscribe_delay,
+        presence=np.ones(n),
     )
 
 
@@ -109,12 +106,17 @@ def draw_messages(recipe: Recipe) -> tuple[tuple[Message, ...], Ints]:
     return messages, category
 
 
-def taste(recipe: Recipe, x: Floats, category: Ints, rng: np.random.Generator) -> Floats:
-    """Who likes what: three quarters of the variance by category, the rest by message: (n, K)."""
+def draw_wishes(recipe: Recipe, x: Floats, category: Ints, rng: np.random.Generator) -> Floats:
+    """Click logits at burden 0: the user's wish, his taste for the message, its appeal: (n, K).
+
+    Three quarters of the variance of taste go by category, the rest by message.
+    """
+    wish = _mixture(x, 4, rng)[:, None]
     by_category = np.stack([_mixture(x, 4, rng) for _ in recipe.categories], axis=1)
     by_message = np.stack([_mixture(x, 3, rng) for _ in category], axis=1)
-    blend: Floats = np.sqrt(0.75) * by_category[:, category] + np.sqrt(0.25) * by_message
-    return recipe.taste_spread * blend
+    taste = np.sqrt(0.75) * by_category[:, category] + np.sqrt(0.25) * by_message
+    logits: Floats = recipe.click_base + recipe.click_spread * wish + recipe.taste_spread * taste
+    return logits + recipe.appeal_spread * rng.normal(size=len(category))
 
 
 def _mixture(x: Floats, keys: int, rng: np.random.Generator) -> Floats:

@@ -1,4 +1,4 @@
-"""Running a policy in a world: `Run` for a driver that holds the loop, `simulate` for one that does not.
+"""Running a policy in a world: `Run` for a driver that holds the loop, `simulate` for others.
 
     run = Run(world, seed)
     while (batch := run.next()) is not None:
@@ -22,6 +22,7 @@ from engine.worlds.world import (
     CLICK,
     UNSUBSCRIBE,
     Batch,
+    Bools,
     Delay,
     Events,
     Floats,
@@ -29,6 +30,7 @@ from engine.worlds.world import (
     Policy,
     World,
 )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -74,13 +76,15 @@ class Run:
     def next(self) -> Batch | None:
         """The next step's decisions (perhaps for nobody), or None when the horizon is reached."""
         if self._batch is not None:
-            raise BadInput("next() was called twice; give the last batch's actions to apply() first.")
+            raise BadInput(
+                "next() was called twice; give the last batch's actions to apply() first."
+            )
         self._step += 1
         if self._step >= len(self.world.times):
             return None
         world, step, at = self.world, self._step, float(self.world.times[self._step])
         users = np.flatnonzero(~self._known_gone)
-        asked = uniforms(self.seed, users, step, Kind.PRESENCE) < world.presence(step)[users]
+        asked = uniforms(self.seed, users, step, Kind.PRESENCE) < world.presence[users]
         users = users[asked]
         moments = world.moments(self.seed, users, step)
         self._batch = Batch(
@@ -169,7 +173,7 @@ class Run:
         self._announce(UNSUBSCRIBE, users[leaves], batch, self.world.unsubscribe_delay)
 
     def _book(
-        self, batch: Batch, sending: Ints, p_click: Floats, clicked: Floats, leaves: Floats
+        self, batch: Batch, sending: Ints, p_click: Floats, clicked: Bools, leaves: Bools
     ) -> None:
         day, worth = int(batch.at), batch.values[sending]
         cost = self.world.send_cost * len(sending)
@@ -223,5 +227,5 @@ def _joined(a: Events, b: Events) -> Events:
     )
 
 
-def _picked(events: Events, rows: Ints | np.ndarray) -> Events:
+def _picked(events: Events, rows: Ints | Bools) -> Events:
     return Events(events.kind[rows], events.user[rows], events.step[rows], events.at[rows])

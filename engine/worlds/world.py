@@ -55,6 +55,9 @@ class Delay:
         return self.median * np.exp(self.spread * np.asarray(ndtri(uniform), dtype=np.float64))
 
 
+AT_ONCE = Delay()
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One step's decisions: everything a policy may know of n users who are asked about now."""
@@ -69,6 +72,11 @@ class Batch:
     values: Floats  # (n,) worth of one click
     available: Bools  # (K,) messages that may be sent now
     moment: Floats  # (n, M) the moment keys once more, as numbers in their order
+
+    def contexts(self) -> list[dict[str, float | str | bool]]:
+        """The context of each user by himself, in plain Python values: n maps."""
+        columns = [column.tolist() for column in self.context.values()]
+        return [dict(zip(self.context, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +93,16 @@ class World(Protocol):
     """A population with known truth. K messages, S steps, M moment keys."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The world's file is called so."""
 
     @property
-    def messages(self) -> tuple[Message, ...]: ...
+    def messages(self) -> tuple[Message, ...]:
+        """The catalog; actions are positions in it."""
 
     @property
-    def n_users(self) -> int: ...
+    def n_users(self) -> int:
+        """Users are numbered from 0."""
 
     @property
     def values(self) -> Floats:
@@ -110,17 +121,20 @@ class World(Protocol):
         """Days in which burden halves."""
 
     @property
-    def send_cost(self) -> float: ...
+    def send_cost(self) -> float:
+        """What one send costs, in the unit of the values."""
 
     @property
     def daily_sends(self) -> int | None:
         """How many sends all users together may get per day; None: as many as one likes."""
 
     @property
-    def click_delay(self) -> Delay: ...
+    def click_delay(self) -> Delay:
+        """Between a send and the news of its click."""
 
     @property
-    def unsubscribe_delay(self) -> Delay: ...
+    def unsubscribe_delay(self) -> Delay:
+        """Between a send and the news that its user has left."""
 
     @property
     def user_keys(self) -> tuple[str, ...]:
@@ -130,8 +144,9 @@ class World(Protocol):
     def moment_keys(self) -> tuple[str, ...]:
         """Context keys that are drawn afresh for every decision."""
 
-    def presence(self, step: int) -> Floats:
-        """Probability that a decision is asked for at this step, per user: (n_users,)."""
+    @property
+    def presence(self) -> Floats:
+        """Probability that a decision is asked for at any one step, per user: (n_users,)."""
 
     def moments(self, seed: int, users: Ints, step: int) -> Floats:
         """The moments of these users' decisions: (n, M)."""

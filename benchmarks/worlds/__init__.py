@@ -1,0 +1,1 @@
+"""What each world is worth to policies that know the truth."""

@@ -1,0 +1,130 @@
+"""The records of one decision: what was asked, what was known, what was answered and why.
+
+A decision is written once and never changed. The forecasts are rounded to float32 when they are
+made, and every later figure is computed from the rounded numbers, so a row read back from the log
+holds exactly what the policy acted on, at half the size.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Value: TypeAlias = float | str | bool
+Context: TypeAlias = Mapping[str, Value]
+Floats: TypeAlias = NDArray[np.float64]
+
+ABSTAIN = "abstain"
+"""The name of the action "send nothing" inside the engine; on the wire it is a null action."""
+
+
+class Reason(StrEnum):
+    """Why an answer is what it is, or why a message was blocked. The only list of them."""
+
+    CHOSEN = "chosen"
+    """A message was drawn."""
+    ANNOYANCE_OUTWEIGHS_GAIN = "annoyance_outweighs_gain"
+    """Abstained, and the best candidate's net was negative: silence was the greedy choice."""
+    EXPLORED_SILENCE = "explored_silence"
+    """Abstained by the draw, although the best candidate's net was positive."""
+    TRIAL = "trial"
+    """A message was drawn for a user left in peace long enough to be tried again."""
+    NO_CANDIDATE = "no_candidate"
+    """Abstained: every message was blocked, or none was offered."""
+    UNSUBSCRIBED = "unsubscribed"
+    """Abstained: the user has switched notifications off."""
+    UNKNOWN_MESSAGE = "unknown_message"
+    """Blocked: the catalog has no message of this id."""
+    CONTENTION = "contention"
+    """Abstained, censored: the user's state kept changing under the decision."""
+    FALLBACK = "fallback"
+    """Abstained, not recorded: the store or the model was out of reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question: which message, or none, for this user now?"""
+
+    user_id: str
+    context: Context
+    candidates: tuple[str, ...]
+    """Ids of messages that passed the hard rules, each in the catalog, none twice."""
+    blocked: tuple[tuple[str, Reason], ...] = ()
+    barred: Reason | None = None
+    """The rule that blocks every message for this user; then there are no candidates."""
+    value: float = 1.0
+    """Worth of one click of this user, in the unit of every price; 0 or more."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """What the engine knows of a user's recent past."""
+
+    burden: float = 0.0
+    """Burden at `burden_at`, not yet decayed to now."""
+    burden_at: float = 0.0
+    last_send_at: float | None = None
+    first_seen_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Columns over a decision's candidates, in their order; each of shape (K,), float64.
+
+    The two probabilities and the propensities hold float32 values; everything else follows from
+    them and from the scalars of the decision.
+    """
+
+    p_click: Floats
+    p_unsubscribe: Floats
+    gain: Floats
+    unsubscribe: Floats
+    """Annoyance, part one: p_unsubscribe times the unsubscribe cost."""
+    send_cost: Floats
+    net: Floats
+    propensity: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The full record of one answer; abstentions are decisions too."""
+
+    decision_id: str
+    user_id: str
+    at: float
+    """Seconds since the epoch, UTC."""
+    context: Context
+    value: float
+    burden: float
+    """Burden when the decision was made, before the send it may have led to."""
+    candidates: tuple[str, ...]
+    forecasts: Forecasts
+    blocked: tuple[tuple[str, Reason], ...]
+    p0: float
+    """Probability of the outcome without any send; 0 where outcomes need a send."""
+    unsubscribe_cost: float
+    price: float
+    """Price of patience: annoyance, part two; the same for every candidate."""
+    action: str | None
+    propensity: float | None
+    """Probability with which the action was drawn; null only with reason `contention`."""
+    abstain_propensity: float | None
+    abstain_reward: float
+    reason: Reason
+    arm: str
+    policy: str
+    model_version: int
+    encoder_version: int
+
+    @property
+    def chosen(self) -> int | None:
+        """Position of the action among the candidates; None for an abstention."""
+        return None if self.action is None else self.candidates.index(self.action)
+
+    @property
+    def best(self) -> int | None:
+        """Position of the candidate with the largest net; None without candidates."""
+        return int(np.argmax(self.forecasts.net)) if self.candidates else None

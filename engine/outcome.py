@@ -1,0 +1,103 @@
+"""When silence counts as "no": the delay law of an outcome, and negatives taught in slices.
+
+What is learned must not depend on which outcome is reported sooner. Positives on arrival with
+negatives at the window's end is the trap: after every burst of sends the model believes in clicks
+that have merely arrived first. So a negative is taught in slices, as fast as outcomes usually
+arrive, and whatever was taught of it before a late positive is made good by that positive's weight
+(see `learning`). The law is a prior until `TRUSTED_AFTER` outcomes have been seen; a prior wrong by
+a factor of three costs a third at worst.
+
+Limit: delays are seen only inside the window, so the law is that of outcomes which come in time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from scipy.special import ndtri
+
+HeadName: TypeAlias = Literal["click", "unsubscribe"]
+
+TRUSTED_AFTER = 200
+POINTS = (0.5, 0.8, 0.95)
+"""Quantiles of the delay at which slices fall due; the last falls due when the window closes."""
+MASSES = (0.5, 0.3, 0.15, 0.05)
+
+_SHORTEST, _LONGEST, _BINS = 10.0, 60 * 86400.0, 64
+_EDGES = np.geomspace(_SHORTEST, _LONGEST, _BINS)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """At `due` seconds, this much of a head's negative label is taught if no outcome came."""
+
+    due: float
+    head: HeadName
+    mass: float
+    """Fraction of one whole negative; the masses of a head's slices sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class DelayLaw:
+    """How long after a send an outcome arrives: log-normal by belief, then by counts."""
+
+    median: float = 7200.0
+    """Seconds, of the prior law."""
+    spread: float = 1.5
+    """Standard deviation of the logarithm, of the prior law."""
+    counts: tuple[int, ...] = (0,) * (_BINS + 1)
+
+    def with_delay(self, seconds: float) -> "DelayLaw":
+        """The law after one more outcome."""
+        at = int(np.searchsorted(_EDGES, seconds))
+        counts = (*self.counts[:at], self.counts[at] + 1, *self.counts[at + 1 :])
+        return DelayLaw(self.median, self.spread, counts)
+
+    def quantile(self, share: float) -> float:
+        """Seconds within which this share of outcomes has arrived."""
+        seen = sum(self.counts)
+        if seen < TRUSTED_AFTER:
+            return float(self.median * np.exp(self.spread * ndtri(share)))
+        reached = int(np.searchsorted(np.cumsum(self.counts), share * seen))
+        return float(_EDGES[min(reached, _BINS - 1)])
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"median": self.median, "spread": self.spread, "counts": list(self.counts)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "DelayLaw":
+        """Back from plain data."""
+        return cls(data["median"], data["spread"], tuple(data["counts"]))
+
+
+@dataclass(frozen=True, slots=True)
+class DelayLaws:
+    """One law for each head."""
+
+    click: DelayLaw = DelayLaw(median=2 * 3600.0)
+    unsubscribe: DelayLaw = DelayLaw(median=8 * 3600.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How long we wait, in seconds."""
+
+    click: float = 86400.0
+    unsubscribe: float = 7 * 86400.0
+    grace: float = 600.0
+    """No silence counts before this: until then `not_sent` can still take the send back."""
+
+
+def slices(at: float, head: HeadName, law: DelayLaw, windows: Windows) -> tuple[Slice, ...]:
+    """When a decision made at `at` teaches its negative, piece by piece; in order of time."""
+    window = windows.click if head == "click" else windows.unsubscribe
+    times = [min(max(law.quantile(point), windows.grace), window) for point in POINTS]
+    result: list[Slice] = []
+    for time, mass in zip((*times, window), MASSES, strict=True):
+        if result and result[-1].due == at + time:
+            result[-1] = Slice(at + time, head, result[-1].mass + mass)
+        else:
+            result.append(Slice(at + time, head, mass))
+    return tuple(result)

@@ -1,0 +1,254 @@
+"""The one composition: requests and states in, decisions out.
+
+Encode, score, price, compute the law, draw, record. One user and a thousand take the same road;
+time and randomness are arguments, so any decision can be made again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from engine import valuation
+from engine.burden import decayed
+from engine.catalog import Catalog
+from engine.context import EncodedContext
+from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserState
+from engine.exploration import Explorer, Options, Thompson, as_logged, rounded, with_floor
+from engine.learning import teaching
+from engine.patience import ConstantPatience, Patience
+from engine.snapshot import Forecast, Snapshot
+from engine.valuation import Terms
+
+CHUNK = 32
+"""Users scored together: more do not fit the processor's cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How forecasts become actions; everything a team may set, and nothing that is learned."""
+
+    explorer: Explorer = field(default_factory=Thompson)
+    patience: Patience = field(default_factory=ConstantPatience)
+    rho: float = 1.0
+    """Share of the shortfall that silence earns; 0 switches the abstain reward off."""
+    pessimism: float = 0.5
+    """Deviations by which the unsubscribe logit is raised."""
+    send_cost: float = 0.0
+    """Cost of a send where the message has none of its own; in the unit of value."""
+    floor: float = 0.01
+    """Probability shared evenly by the harmless candidates."""
+    floor_harm: float = 0.05
+    """Annoyance up to which a candidate counts as harmless."""
+    half_life: float = 4 * 86400.0
+    """Of the burden, in seconds."""
+    trial_gap: float = 14 * 86400.0
+    """Least silence, in seconds, after which a user may be tried again without pessimism."""
+    unprompted: bool = False
+    """The outcome also happens without a send: only the increment over p0 is a gain."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls this policy."""
+        return f"{self.explorer.name}/rho={self.rho:g}"
+
+    def trial_after(self) -> float:
+        """Seconds of silence after which a user is tried again."""
+        return max(3 * self.half_life, self.trial_gap)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All that answers depend on besides the request."""
+
+    policy: Policy
+    snapshot: Snapshot
+    catalog: Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A decision and what it can teach once its outcome is known (empty: nothing)."""
+
+    decision: Decision
+    teaching: bytes
+
+
+def decide(
+    model: Model,
+    requests: Sequence[Request],
+    states: Sequence[UserState],
+    decision_ids: Sequence[str],
+    *,
+    now: float,
+    rng: Generator,
+) -> list[Drawn]:
+    """Answer every request, in order; requests of one call do not see each other."""
+    drawn: list[Drawn] = []
+    for start in range(0, len(requests), CHUNK):
+        part = slice(start, start + CHUNK)
+        asked = _asked(model, requests[part], states[part], now)
+        scored = _scored(model, asked)
+        draws = rng.random(len(asked.requests))
+        chosen = (scored.law.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
+        drawn += [
+            _record(model, asked, scored, i, int(chosen[i]), decision_id)
+            for i, decision_id in enumerate(decision_ids[part])
+        ]
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """N requests, encoded; K is the longest list of candidates among them."""
+
+    requests: Sequence[Request]
+    now: float
+    contexts: list[EncodedContext]
+    burdens: Floats
+    """(N,)"""
+    trials: NDArray[np.bool_]
+    """(N,) users left in peace for so long that they are tried again."""
+    rows: NDArray[np.int64]
+    """(N, K) catalog rows of the candidates; padding is the abstain row."""
+    offered: NDArray[np.bool_]
+    """(N, K) what is not padding."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What each option is worth, and the law the action is drawn from."""
+
+    options: Options
+    terms: Terms
+    unsubscribe_cost: Floats
+    price: Floats
+    law: Floats
+    abstain: Floats
+
+
+def _asked(
+    model: Model, requests: Sequence[Request], states: Sequence[UserState], now: float
+) -> _Asked:
+    policy, catalog = model.policy, model.catalog
+    width = max(len(request.candidates) for request in requests)
+    rows = np.full((len(requests), width), catalog.abstain_row, np.int64)
+    for i, request in enumerate(requests):
+        rows[i, : len(request.candidates)] = catalog.rows(request.candidates)
+    silence = [now - (now if s.last_send_at is None else s.last_send_at) for s in states]
+    return _Asked(
+        requests=requests,
+        now=now,
+        contexts=[model.snapshot.encoder.encode(request.context) for request in requests],
+        burdens=np.array([decayed(s.burden, s.burden_at, now, policy.half_life) for s in states]),
+        trials=np.array(silence) > policy.trial_after(),
+        rows=rows,
+        offered=rows != catalog.abstain_row,
+    )
+
+
+def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
+    """Forecasts of the candidates, and (N,) p0: the click head asked about abstaining."""
+    catalog, rows = model.catalog, asked.rows
+    same = bool((rows == rows[0]).all())
+    messages = catalog.hashes(rows[0] if same else rows)
+    forecast = model.snapshot.forecast(asked.contexts, asked.burdens, messages)
+    if not model.policy.unprompted:
+        return forecast, np.zeros(len(rows))
+    nothing = catalog.hashes(np.array([catalog.abstain_row]))
+    silence = model.snapshot.forecast(asked.contexts, asked.burdens, nothing)
+    return forecast, valuation.probability(silence.click)[:, 0]
+
+
+def _scored(model: Model, asked: _Asked) -> _Scored:
+    policy = model.policy
+    forecast, p0 = _forecast(model, asked)
+    unsubscribe_cost, price = policy.patience.costs(asked.requests, asked.burdens)
+    value = np.array([request.value for request in asked.requests])
+    hazard = valuation.pessimistic(
+        forecast.unsubscribe,
+        forecast.unsubscribe_deviation,
+        np.where(asked.trials, 0.0, policy.pessimism),
+    )
+    terms = valuation.terms(
+        valuation.probability(forecast.click),
+        valuation.probability(hazard),
+        value=value,
+        p0=p0,
+        unsubscribe_cost=unsubscribe_cost,
+        price=price,
+        send_cost=model.catalog.send_costs(asked.rows, policy.send_cost),
+    )
+    reward = valuation.abstain_reward(terms.net, asked.offered, policy.rho)
+    options = Options(
+        mean=forecast.click,
+        shared=forecast.click_shared,
+        own=forecast.click_own,
+        cost=terms.annoyance,
+        net=terms.net,
+        value=value,
+        p0=p0,
+        abstain_reward=np.where(asked.trials, 0.0, reward),
+        offered=asked.offered,
+    )
+    law = rounded(policy.explorer.probabilities(options))
+    harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
+    law, abstain = as_logged(with_floor(law, harmless, policy.floor))
+    return _Scored(options, terms, unsubscribe_cost, price, law, abstain)
+
+
+def _record(
+    model: Model, asked: _Asked, scored: _Scored, i: int, chosen: int, decision_id: str
+) -> Drawn:
+    """User i's decision; `chosen` is the drawn candidate, or past them all for abstaining."""
+    request, terms = asked.requests[i], scored.terms
+    size = len(request.candidates)
+    send = chosen < size
+    abstain = float(scored.abstain[i])
+    decision = Decision(
+        decision_id=decision_id,
+        user_id=request.user_id,
+        at=asked.now,
+        context=request.context,
+        value=request.value,
+        burden=float(asked.burdens[i]),
+        candidates=request.candidates,
+        forecasts=Forecasts(
+            p_click=terms.p_click[i, :size],
+            p_unsubscribe=terms.p_unsubscribe[i, :size],
+            gain=terms.gain[i, :size],
+            unsubscribe=terms.unsubscribe[i, :size],
+            send_cost=terms.send_cost[i, :size],
+            net=terms.net[i, :size],
+            propensity=scored.law[i, :size],
+        ),
+        blocked=request.blocked,
+        p0=float(scored.options.p0[i]),
+        unsubscribe_cost=float(scored.unsubscribe_cost[i]),
+        price=float(scored.price[i]),
+        action=request.candidates[chosen] if send else None,
+        propensity=float(scored.law[i, chosen]) if send else abstain,
+        abstain_propensity=abstain,
+        abstain_reward=float(scored.options.abstain_reward[i]),
+        reason=request.barred
+        or _reason(terms.net[i, :size], send=send, trial=bool(asked.trials[i])),
+        arm="bandit",
+        policy=model.policy.name,
+        model_version=model.snapshot.version,
+        encoder_version=model.snapshot.encoder_version,
+    )
+    if not (send or model.policy.unprompted):
+        return Drawn(decision, b"")
+    row = asked.rows[i, chosen] if send else model.catalog.abstain_row
+    message = model.catalog.hashes(np.array([row]))[0]
+    return Drawn(decision, teaching(asked.contexts[i], request.context, decision.burden, message))
+
+
+def _reason(net: Floats, *, send: bool, trial: bool) -> Reason:
+    if not net.size:
+        return Reason.NO_CANDIDATE
+    if send:
+        return Reason.TRIAL if trial else Reason.CHOSEN
+    return Reason.ANNOYANCE_OUTWEIGHS_GAIN if net.max() <= 0 else Reason.EXPLORED_SILENCE

@@ -1,0 +1,1 @@
+"""Forbear's service: the engine behind HTTP, with its state in Redis."""

@@ -1,0 +1,93 @@
+"""From settings to running parts: the one place where they are put together."""
+
+from engine.errors import BadInput
+from engine.exploration import Explorer, InverseGap, Thompson
+from engine.learning import Priors
+from engine.outcome import Windows
+from engine.patience import ConstantPatience
+from engine.policy import Policy
+from engine.response import Prior
+from service.auth import KeyRing, configured_keys
+from service.clock import SimulatedClock, SystemClock
+from service.deciding import Decider, Terms
+from service.live import Live
+from service.services import Services
+from service.settings import Settings
+from service.store.protocol import Store
+from service.store.redis import RedisStore
+from service.sweeping import Sweeper
+
+
+def priors(settings: Settings) -> Priors:
+    """What the heads believe before their first lesson."""
+    return Priors(
+        click=Prior(settings.click_base_rate),
+        unsubscribe=Prior(settings.unsubscribe_base_rate, attribute=40.0, message=160.0),
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """How forecasts become actions."""
+    return Policy(
+        explorer=_explorer(settings),
+        patience=ConstantPatience(settings.unsubscribe_cost, settings.price),
+        rho=settings.rho,
+        pessimism=settings.pessimism,
+        send_cost=settings.send_cost,
+        floor=settings.floor,
+        floor_harm=settings.floor_harm,
+        half_life=settings.burden_half_life_s,
+        unprompted=settings.gain_event == "conversion",
+    )
+
+
+def _explorer(settings: Settings) -> Explorer:
+    if settings.exploration == "inverse_gap":
+        return InverseGap()
+    return Thompson(settings.exploration_scale)
+
+
+def terms(settings: Settings) -> Terms:
+    """What a decision's commit depends on besides the policy."""
+    return Terms(
+        value=settings.value,
+        windows=Windows(
+            settings.click_window_s, settings.unsubscribe_window_s, settings.not_sent_grace_s
+        ),
+        confirm_window=settings.confirm_window_s,
+        timeout=settings.decide_timeout_ms / 1000,
+    )
+
+
+async def open_store(settings: Settings) -> Store:
+    """The deployment's store; raises `StoreError` while it cannot be reached."""
+    if settings.redis_url is None or settings.pseudonym_key is None:
+        raise BadInput(
+            "REDIS_URL and FORBEAR_PSEUDONYM_KEY go together, and one of them is not set; expected "
+            "the address and one secret text for every process that uses it, kept as long as its "
+            "data: set both, or neither to use the bundled server"
+        )
+    return await RedisStore.open(
+        settings.redis_url.get_secret_value(),
+        half_life_s=settings.burden_half_life_s,
+        tombstone_secret=settings.pseudonym_key.get_secret_value().encode(),
+        retention_s=int(settings.retention_s),
+        max_connections=min(settings.max_requests, 256),
+    )
+
+
+def assemble(settings: Settings, store: Store) -> Services:
+    """One API worker's parts around a store."""
+    clock = SimulatedClock() if settings.simulated_clock else SystemClock()
+    live = Live(store, policy(settings), priors(settings))
+    configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
+    return Services(
+        settings=settings,
+        store=store,
+        clock=clock,
+        live=live,
+        decider=Decider(store, live, clock, sweeper, terms(settings)),
+        keys=KeyRing(store, configured),
+        sweeper=sweeper,
+    )

@@ -1,0 +1,111 @@
+"""The command `forbear`. Imports wait until a command needs them: help should be instant."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from service.settings import Settings
+
+app = typer.Typer(
+    help="Which message now, or none? A self-hosted decision service for outreach.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _settings(**given: object) -> "Settings":
+    """The settings; what was given on the command line becomes part of the environment.
+
+    So the processes that a command starts are told the same.
+    """
+    from service.settings import load_settings, variable
+
+    os.environ |= {variable(name): str(value) for name, value in given.items() if value is not None}
+    return load_settings()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(help="API processes.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Of the bundled server.")] = None,
+    simulated_clock: Annotated[
+        bool | None, typer.Option("--simulated-clock", help="The time is the largest `at` seen.")
+    ] = None,
+) -> None:
+    """Start store, learner and API together: all that one machine needs."""
+    from service.serving import run_all
+
+    settings = _settings(
+        host=host, port=port, workers=workers, data_dir=data_dir, simulated_clock=simulated_clock
+    )
+    sys.exit(run_all(settings))
+
+
+@app.command()
+def api(
+    fd: Annotated[int | None, typer.Option(help="An inherited listening socket.")] = None,
+) -> None:
+    """Start one API worker."""
+    from service.serving import run_api
+
+    run_api(_settings(), fd)
+
+
+@app.command()
+def learn() -> None:
+    """Start the learner; a second one stands by."""
+    from service.serving import run_learner
+
+    run_learner(_settings())
+
+
+@app.command()
+def import_unsubscribed(
+    file: Annotated[Path, typer.Argument(help="One user id a line.")],
+) -> None:
+    """Bring existing opt-outs in; nothing is learned from them."""
+    from service.importing import import_file
+
+    import_file(_settings(), file)
+
+
+@app.command()
+def demo(
+    hillstrom: Annotated[
+        Path | None, typer.Option(help="Replay this real log instead: Hillstrom's CSV, or .gz.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=10, help="Simulated users.")] = 300,
+    days: Annotated[int, typer.Option(min=4, help="Simulated days.")] = 90,
+    seed: Annotated[int, typer.Option(help="Of the population, or of the order of the log.")] = 1,
+    plot: Annotated[Path | None, typer.Option(help="Also draw to this PNG file.")] = None,
+) -> None:
+    """Show the service learn: simulated people over HTTP, or a real log."""
+    from service.demo import run
+    from service.demo.population import Size
+
+    if hillstrom is not None:
+        run.show_hillstrom(hillstrom, plot, seed)
+    else:
+        run.show_population(Size(users=users, days=days, seed=seed), plot)
+
+
+def main() -> None:
+    """Run the command; what was wrong is said in one sentence."""
+    from engine.errors import ForbearError
+
+    try:
+        app()
+    except ForbearError as error:
+        sys.stderr.write(f"forbear: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,339 @@
+"""From questions to durable answers: read, decide, commit, and only then answer.
+
+The commit compares the user's state with what was read, for every action; when somebody else was
+quicker, the fresh state is scored and drawn anew, up to `TRIES` times, then the answer is a
+recorded abstention with reason `contention`. When the store or the model is out of reach, the
+answer is the unrecorded abstention `fallback`, in time.
+
+A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
+is disowned: as soon as the store answers again it gets a `not_sent` event, so nothing is learned
+from a message that nobody sent. Limit: a worker that dies before that takes the memory with it.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.random import Generator
+
+from engine.decision import Context, Decision, Reason, Request, UserState
+from engine.decision_log import contention, to_row
+from engine.eligibility import eligible
+from engine.errors import StoreError
+from engine.outcome import Slice, Windows, slices
+from engine.policy import Drawn, Model, decide
+from service.answers import answer_body, fallback_body
+from service.clock import Clock
+from service.live import Live
+from service.problems import Kind, Problem
+from service.store.keys import shard_of
+from service.store.protocol import (
+    Commit,
+    Committed,
+    Conflict,
+    Event,
+    EventType,
+    Idempotency,
+    Replayed,
+    Store,
+    StoredUser,
+    UserRead,
+)
+from service.sweeping import Sweeper
+
+TRIES = 3
+MOST_DISOWNED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One validated question."""
+
+    user_id: str
+    context: Context
+    value: float | None = None
+    messages: tuple[str, ...] | None = None
+    deferred: bool = False
+    at: float | None = None
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the sender gets."""
+
+    body: bytes
+    reason: Reason
+    model_version: int | None
+    replayed: bool = False
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a deployment set for its decisions, besides the policy."""
+
+    value: float = 1.0
+    """Worth of one click where a request names none."""
+    windows: Windows = Windows()
+    confirm_window: float = 86400.0
+    """Seconds within which a deferred send must be confirmed."""
+    timeout: float = 0.25
+    """Seconds after which a single answer is the fallback; a batch gets as much per 100 items."""
+
+
+class Decider:
+    """Answers questions; never raises for a store that is away."""
+
+    def __init__(
+        self,
+        store: Store,
+        live: Live,
+        clock: Clock,
+        sweeper: Sweeper,
+        terms: Terms,
+        rng: Generator | None = None,
+    ) -> None:
+        self._store = store
+        self._live = live
+        self._clock = clock
+        self._sweeper = sweeper
+        self._terms = terms
+        self._rng = rng or np.random.default_rng()
+        self._disowned: list[Commit] = []
+
+    async def decide(self, asks: Sequence[Ask]) -> list[Answer]:
+        """An answer for each question, in order; the same user twice is decided in order."""
+        latest = max((ask.at for ask in asks if ask.at is not None), default=None)
+        now = self._clock.arrival(latest)
+        answers: dict[int, Answer] = {}
+        try:
+            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // 100)):
+                await self._catch_up(now)
+                for wave in _waves(asks):
+                    await self._decide_wave(asks, wave, now, answers)
+        except (StoreError, TimeoutError):
+            pass
+        return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+
+    async def _catch_up(self, now: float) -> None:
+        """What must happen before the next decision: take back the disowned, close windows."""
+        if self._disowned:
+            await self._take_back(now)
+        if self._clock.simulated and self._sweeper.needed(now):
+            await self._sweeper.sweep(now)
+
+    async def _decide_wave(
+        self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
+    ) -> None:
+        """Decide questions of distinct users; fills in `answers`."""
+        model = self._live.model
+        if model is None:
+            raise StoreError("no model has been loaded yet; wait until /readyz says so")
+        reads = await self._store.read_users(
+            [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave]
+        )
+        users: dict[int, StoredUser] = {}
+        for i, read in zip(wave, reads, strict=True):
+            if isinstance(read, Replayed):
+                answers[i] = _replay(asks[i], read)
+            else:
+                users[i] = read
+        for _ in range(TRIES):
+            if not users:
+                return
+            users = await self._attempt(asks, users, model, now, answers)
+        await self._give_up(asks, users, now, answers)
+
+    async def _attempt(
+        self,
+        asks: Sequence[Ask],
+        users: dict[int, StoredUser],
+        model: Model,
+        now: float,
+        answers: dict[int, Answer],
+    ) -> dict[int, StoredUser]:
+        """Score, draw and commit; returns the users whose state had changed, with the new one."""
+        places = list(users)
+        requests = [_request(asks[i], users[i], model, self._terms.value) for i in places]
+        drawn = decide(
+            model,
+            requests,
+            [_state(users[i]) for i in places],
+            [f"{shard_of(asks[i].user_id):02d}-{secrets.token_hex(10)}" for i in places],
+            now=now,
+            rng=self._rng,
+        )
+        commits = [
+            self._commit(asks[i], users[i], one, model, now)
+            for i, one in zip(places, drawn, strict=True)
+        ]
+        changed: dict[int, StoredUser] = {}
+        results = await self._committed(commits)
+        for i, one, commit, result in zip(places, drawn, commits, results, strict=True):
+            if isinstance(result, Conflict):
+                changed[i] = result.user
+            elif isinstance(result, Replayed):
+                answers[i] = _replay(asks[i], result)
+            else:
+                answers[i] = _answer(commit, one.decision)
+        return changed
+
+    async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
+        try:
+            return await self._store.commit(commits)
+        except (StoreError, asyncio.CancelledError):
+            self._disown(commits)
+            raise
+
+    async def _give_up(
+        self,
+        asks: Sequence[Ask],
+        users: dict[int, StoredUser],
+        now: float,
+        answers: dict[int, Answer],
+    ) -> None:
+        """Record the decisions whose user's state would not hold still."""
+        for i in users:
+            ask = asks[i]
+            decision = contention(
+                f"{shard_of(ask.user_id):02d}-{secrets.token_hex(10)}",
+                ask.user_id,
+                ask.context,
+                self._terms.value if ask.value is None else ask.value,
+                now,
+            )
+            commit = self._plain_commit(ask, decision, now)
+            (result,) = await self._committed([commit])
+            if isinstance(result, Replayed):
+                answers[i] = _replay(ask, result)
+            else:
+                answers[i] = _answer(commit, decision)
+
+    def _plain_commit(self, ask: Ask, decision: Decision, now: float) -> Commit:
+        return Commit(
+            user_id=ask.user_id,
+            expected_version=0,
+            now=now,
+            decision_id=decision.decision_id,
+            action=None,
+            row=to_row(decision),
+            answer=answer_body(decision),
+            burden_after=None,
+            hazard=0.0,
+            teaching=b"",
+            slices=(),
+            confirm_by=None,
+            gain_event="click",
+            idempotency=ask.idempotency,
+            censored=True,
+        )
+
+    def _commit(self, ask: Ask, user: StoredUser, drawn: Drawn, model: Model, now: float) -> Commit:
+        decision, windows = drawn.decision, self._terms.windows
+        chosen = decision.chosen
+        due: tuple[Slice, ...] = ()
+        if drawn.teaching:
+            due = slices(now, "click", model.snapshot.delays.click, windows)
+        if chosen is not None:
+            due += slices(now, "unsubscribe", model.snapshot.delays.unsubscribe, windows)
+        return Commit(
+            user_id=ask.user_id,
+            expected_version=user.version,
+            now=now,
+            decision_id=decision.decision_id,
+            action=decision.action,
+            row=to_row(decision),
+            answer=answer_body(decision),
+            burden_after=None if chosen is None else decision.burden + 1.0,
+            hazard=0.0 if chosen is None else float(decision.forecasts.p_unsubscribe[chosen]),
+            teaching=drawn.teaching,
+            slices=tuple(sorted(due, key=lambda one: one.due)),
+            confirm_by=now + self._terms.confirm_window
+            if ask.deferred and chosen is not None
+            else None,
+            gain_event="conversion" if model.policy.unprompted else "click",
+            idempotency=ask.idempotency,
+        )
+
+    def _disown(self, commits: Iterable[Commit]) -> None:
+        """Remember sends that may have been stored although their sender never hears of them."""
+        sends = [commit for commit in commits if commit.action is not None]
+        self._disowned = (self._disowned + sends)[-MOST_DISOWNED:]
+
+    async def _take_back(self, now: float) -> None:
+        commits, self._disowned = self._disowned, []
+        try:
+            await self._store.record_events([_not_sent(commit, now) for commit in commits])
+        except (StoreError, asyncio.CancelledError):
+            self._disown(commits)
+            raise
+
+
+def _waves(asks: Sequence[Ask]) -> list[list[int]]:
+    """Places of questions, so that no wave asks about a user twice and order is kept."""
+    waves: list[list[int]] = []
+    turns: dict[str, int] = {}
+    for place, ask in enumerate(asks):
+        turn = turns.get(ask.user_id, 0)
+        turns[ask.user_id] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(place)
+    return waves
+
+
+def _request(ask: Ask, user: StoredUser, model: Model, value: float) -> Request:
+    allowed = eligible(model.catalog, ask.messages, unsubscribed=user.unsubscribed)
+    return Request(
+        user_id=ask.user_id,
+        context=ask.context,
+        candidates=allowed.candidates,
+        blocked=allowed.blocked,
+        barred=allowed.barred,
+        value=value if ask.value is None else ask.value,
+    )
+
+
+def _state(user: StoredUser) -> UserState:
+    return UserState(user.burden, user.burden_at, user.last_send_at, user.first_seen_at)
+
+
+def _not_sent(commit: Commit, now: float) -> Event:
+    return Event(
+        event_id=f"disowned-{commit.decision_id}",
+        type=EventType.NOT_SENT,
+        user_id=commit.user_id,
+        now=now,
+        at=now,
+        decision_id=commit.decision_id,
+    )
+
+
+def _answer(commit: Commit, decision: Decision) -> Answer:
+    return Answer(commit.answer, decision.reason, decision.model_version)
+
+
+def _fallback(ask: Ask, now: float) -> Answer:
+    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+
+
+class _Repeated(msgspec.Struct):
+    reason: Reason
+    model_version: int | None
+
+
+def _replay(ask: Ask, earlier: Replayed) -> Answer:
+    """The first answer again, unless the key now comes with another question."""
+    if ask.idempotency is None or ask.idempotency.fingerprint != earlier.fingerprint:
+        problem = Problem(
+            Kind.IDEMPOTENCY_KEY_REUSED,
+            "This idempotency key was used before with another request; "
+            "send the same request with it, or choose a new key.",
+        )
+        return Answer(b"", Reason.FALLBACK, None, problem=problem)
+    told = msgspec.json.decode(earlier.answer, type=_Repeated)
+    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)

@@ -1,0 +1,63 @@
+"""What one API worker decides with: the newest snapshot and catalog, swapped by reference.
+
+`refresh` is called every half second and whenever somebody asks for the model. A snapshot that
+cannot be read is refused with a log line and the one in use stays in use; only a worker that never
+had one is not ready.
+"""
+
+import asyncio
+
+from engine.catalog import Catalog, parse_message
+from engine.errors import ModelFormatError
+from engine.learning import Priors
+from engine.policy import Model, Policy
+from engine.snapshot import Snapshot, from_bytes
+from service.logs import logger
+from service.store.protocol import Store
+
+
+class Live:
+    """The model in use; `model` is None until the store was reached once."""
+
+    def __init__(self, store: Store, policy: Policy, priors: Priors) -> None:
+        self._store = store
+        self._policy = policy
+        self._priors = priors
+        self._refused: int | None = None
+        self.snapshot = Snapshot.cold((priors.click, priors.unsubscribe))
+        self.catalog = Catalog()
+        self.model: Model | None = None
+
+    async def refresh(self) -> None:
+        """Take up what is new; raises `StoreError`, and then what was in use stays in use."""
+        await self._refresh_catalog()
+        await self._refresh_snapshot()
+        if self.model is None or (self.model.snapshot, self.model.catalog) != (
+            self.snapshot,
+            self.catalog,
+        ):
+            self.model = Model(self._policy, self.snapshot, self.catalog)
+
+    async def _refresh_catalog(self) -> None:
+        if await self._store.catalog_version() == self.catalog.version:
+            return
+        version, bodies = await self._store.catalog()
+        messages = {name: parse_message(name, body) for name, body in sorted(bodies.items())}
+        self.catalog = Catalog(version, messages)
+
+    async def _refresh_snapshot(self) -> None:
+        version = await self._store.current_version()
+        if version in (self.snapshot.version, self._refused):
+            return
+        blob = await self._store.load_model(version)
+        if blob is None:  # already replaced by a newer one; the next refresh finds that
+            return
+        try:
+            # A table of several megabytes: built beside the event loop, not on it.
+            self.snapshot = await asyncio.to_thread(self._read, version, blob)
+        except ModelFormatError as error:
+            self._refused = version
+            logger().error("model refused", version=version, error=str(error))
+
+    def _read(self, version: int, blob: bytes) -> Snapshot:
+        return Snapshot(version, from_bytes(blob), (self._priors.click, self._priors.unsubscribe))

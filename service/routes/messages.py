@@ -1,0 +1,85 @@
+"""The catalog: every message that could be sent."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from engine.catalog import Catalog, Message, parse_message
+from service.auth import Scope
+from service.openapi import declared
+from service.problems import Kind, Refused
+from service.reading import object_decoder, read
+from service.routes.answering import json_answer
+from service.schemas import CatalogAnswer, MessageBody
+from service.services import authorize, json_body, services
+
+router = APIRouter(tags=["messages"])
+
+
+@router.get(
+    "/v1/messages", summary="The catalog", openapi_extra=declared(Scope.READ, CatalogAnswer)
+)
+async def list_messages(request: Request) -> Response:
+    """Every message."""
+    await authorize(request, Scope.READ)
+    catalog = await _catalog(request)
+    return json_answer(CatalogAnswer(catalog.version, list(catalog.messages.values())))
+
+
+@router.get(
+    "/v1/messages/{message_id}",
+    summary="One message",
+    openapi_extra=declared(Scope.READ, Message),
+)
+async def get_message(request: Request, message_id: str) -> Response:
+    """One message."""
+    await authorize(request, Scope.READ)
+    message = (await _catalog(request)).messages.get(message_id)
+    if message is None:
+        raise _unknown(message_id)
+    return json_answer(message)
+
+
+@router.put(
+    "/v1/messages/{message_id}",
+    summary="Add or replace a message",
+    openapi_extra=declared(Scope.ADMIN, Message, body=MessageBody),
+)
+async def put_message(request: Request, message_id: str) -> Response:
+    """The message as it is now held; 201 when it is new."""
+    await authorize(request, Scope.ADMIN)
+    body = await json_body(request)
+    read(body, object_decoder)
+    message = parse_message(message_id, body)
+    held = services(request)
+    new = await held.store.put_message(message_id, message.to_json())
+    await held.live.refresh()
+    return json_answer(message, 201 if new else 200)
+
+
+@router.delete(
+    "/v1/messages/{message_id}",
+    summary="Remove a message",
+    openapi_extra=declared(Scope.ADMIN, None, status=204),
+)
+async def delete_message(request: Request, message_id: str) -> Response:
+    """Nothing; decisions already made keep what they were made with."""
+    await authorize(request, Scope.ADMIN)
+    held = services(request)
+    if not await held.store.delete_message(message_id):
+        raise _unknown(message_id)
+    await held.live.refresh()
+    return Response(status_code=204)
+
+
+async def _catalog(request: Request) -> Catalog:
+    """The catalog as stored now, not as this worker last saw it."""
+    live = services(request).live
+    await live.refresh()
+    return live.catalog
+
+
+def _unknown(message_id: str) -> Refused:
+    return Refused(
+        Kind.NOT_FOUND,
+        f"The catalog has no message {message_id[:80]!r}; GET /v1/messages lists them all.",
+    )

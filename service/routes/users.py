@@ -1,0 +1,50 @@
+"""A user's state, and its erasure. A user id may contain slashes."""
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from engine.burden import decayed
+from service.auth import Scope
+from service.openapi import declared
+from service.routes.answering import json_answer, time_text_or_null
+from service.schemas import Erasure, UserAnswer
+from service.services import authorize, services
+
+router = APIRouter(tags=["users"])
+
+
+@router.get(
+    "/v1/users/{user_id:path}",
+    summary="Burden, counters, and whether notifications are off",
+    openapi_extra=declared(Scope.READ, UserAnswer),
+)
+async def get_user(request: Request, user_id: str) -> Response:
+    """The user's state now; a user never seen has the one every user starts with."""
+    await authorize(request, Scope.READ)
+    held = services(request)
+    user = await held.store.user(user_id)
+    half_life = held.settings.burden_half_life_s
+    answer = UserAnswer(
+        user_id=user_id,
+        burden=decayed(user.burden, user.burden_at, held.clock.now(), half_life),
+        unsubscribed=user.unsubscribed,
+        decisions=user.decisions,
+        sends=user.sends,
+        clicks=user.clicks,
+        first_seen_at=time_text_or_null(user.first_seen_at),
+        last_send_at=time_text_or_null(user.last_send_at),
+    )
+    return json_answer(answer)
+
+
+@router.delete(
+    "/v1/users/{user_id:path}",
+    summary="Erase all that leads back to a user",
+    openapi_extra=declared(Scope.ADMIN, Erasure),
+)
+async def erase_user(request: Request, user_id: str) -> Response:
+    """What was deleted, by kind; one who is unsubscribed stays so."""
+    await authorize(request, Scope.ADMIN)
+    held = services(request)
+    erased = await held.store.erase(user_id, held.clock.now())
+    return json_answer(Erasure(dict(erased)))

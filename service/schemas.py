@@ -1,0 +1,208 @@
+"""The wire format: what may be sent and what is answered.
+
+Requests are decoded straight into these records, so every limit written here is enforced by the
+decoder and appears in the published schema. Times are RFC 3339 with an offset.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from engine.catalog import Message
+from service.store.protocol import EventStatus, EventType
+
+MOST_ITEMS = 1000
+MOST_FEATURES = 200
+MOST_CANDIDATES = 500
+LARGEST_NUMBER = 1e15
+"""Of a context: larger ones lose their unit digit, and their squares overflow a running mean."""
+LARGEST_WORTH = 1e9
+
+Text: TypeAlias = Annotated[str, Meta(max_length=256)]
+Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
+Number: TypeAlias = Annotated[float, Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Features: TypeAlias = Annotated[dict[Name, Number | Text | bool], Meta(max_length=MOST_FEATURES)]
+UserId: TypeAlias = Annotated[Name, Meta(examples=["u42"])]
+Candidates: TypeAlias = Annotated[
+    list[Name], Meta(max_length=MOST_CANDIDATES, examples=[["spring_sale", "digest"]])
+]
+Time: TypeAlias = Annotated[datetime, Meta(tz=True, examples=["2026-11-22T10:00:00Z"])]
+
+
+class DecisionRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """The question: which message, or none, for this user now."""
+
+    user_id: UserId
+    context: Annotated[Features, Meta(examples=[{"country": "DE", "tenure_days": 12}])]
+    """What is known of the user: name -> number, string or boolean; null is not a value."""
+    value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
+    """Worth of one click of this user; the configured one if left out."""
+    time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")] | None = None
+    """The user's time zone, e.g. Europe/Berlin. Accepted; no rule depends on it yet."""
+    messages: Candidates | None = None
+    """Ids to choose among; the whole catalog if left out, nothing (abstain) if empty."""
+    deferred: bool = False
+    """The send counts only once a `sent` event confirms it."""
+    at: Time | None = None
+    """When the sender asked. Only a simulated clock is moved by it."""
+    idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
+    """A request repeated with this key gets the first answer again, for 24 hours."""
+
+
+class DecisionBatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 requests; each is answered in its place, a bad one by a problem object."""
+
+    decisions: Annotated[list[Raw], Meta(max_length=MOST_ITEMS)]
+
+
+class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """One piece of feedback."""
+
+    event_id: Name
+    """Chosen by the sender; the same id of the same user counts once."""
+    type: EventType
+    user_id: UserId
+    decision_id: Name | None = None
+    """Which decision it belongs to; click, sent and not_sent say nothing without it."""
+    at: Time | None = None
+    """When it happened. Windows close by the service's clock at arrival, whatever this says."""
+    value: Number | None = None
+
+
+class EventBatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Up to 1,000 events, each with its own status."""
+
+    events: Annotated[list[Raw], Meta(max_length=MOST_ITEMS)]
+
+
+class EventResult(Struct, frozen=True):
+    """What became of one event."""
+
+    event_id: str | None
+    status: EventStatus
+    detail: str | UnsetType = UNSET
+    """Only with status invalid: what was wrong with it."""
+
+
+class EventResults(Struct, frozen=True):
+    """What became of each event, in the order given."""
+
+    results: list[EventResult]
+
+
+class Annoyance(Struct, frozen=True):
+    """Expected harm of a send, by part; the unit is that of `value`."""
+
+    unsubscribe: float
+    patience: float
+    send_cost: float
+    total: float
+
+
+class DecisionAnswer(Struct, frozen=True):
+    """The message to send now; action null means send nothing."""
+
+    decision_id: str | None
+    user_id: str
+    at: str
+    action: str | None
+    propensity: float | None
+    abstain_propensity: float | None
+    reason: str
+    gain: float | None
+    annoyance: Annoyance | None
+    net: float | None
+    abstain_reward: float | None
+    burden: float | None
+    arm: str
+    model_version: int | None
+
+
+class ProblemObject(Struct, frozen=True):
+    """RFC 9457: one sentence says what was given, what was expected, what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class MessageBody(Struct, frozen=True):
+    """A message as it is written: all fields optional."""
+
+    attributes: dict[str, float | str | bool] = {}
+    """Facts that other messages share: category, tone, discount band."""
+    channel: str = "push"
+    send_cost: float | None = None
+
+
+class CatalogAnswer(Struct, frozen=True):
+    """Every message, and the version that rises with every change."""
+
+    version: int
+    messages: list[Message]
+
+
+class ReportedEvent(Struct, frozen=True):
+    """An event taken for a decision, and when it arrived."""
+
+    type: str
+    at: str
+
+
+class Labels(Struct, frozen=True):
+    """1, 0, a share of one, or null while open or where there is none."""
+
+    click: float | None
+    unsubscribe: float | None
+
+
+class DecisionRecord(Struct, frozen=True):
+    """The full record: why this action, why not the others, and what came of it."""
+
+    decision: dict[str, Any]
+    labels: Labels
+    status: Literal["open", "resolved", "censored"]
+    events: list[ReportedEvent]
+
+
+class UserAnswer(Struct, frozen=True):
+    """A user's state; a user never seen has the state every user starts with."""
+
+    user_id: str
+    burden: float
+    """Decayed to now."""
+    unsubscribed: bool
+    decisions: int
+    sends: int
+    clicks: int
+    first_seen_at: str | None
+    last_send_at: str | None
+
+
+class Erasure(Struct, frozen=True):
+    """What was deleted, counted by kind."""
+
+    erased: dict[str, int]
+
+
+class ModelAnswer(Struct, frozen=True):
+    """How far learning and serving have come."""
+
+    version: int
+    """Of the snapshot this worker decides with; 0 before the first."""
+    published: int
+    """Of the newest snapshot the learner has published."""
+    applied: int
+    """Lessons learned so far, in all."""
+    lag: int
+    """Lessons stored but not yet learned."""
+    positions: list[str]
+    """Last lesson applied, by shard of the event stream."""
+
+
+class Status(Struct, frozen=True):
+    """A one-word answer."""
+
+    status: str

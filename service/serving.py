@@ -1,0 +1,200 @@
+"""Running the parts: one API worker, one learner, or everything one machine needs.
+
+`forbear serve` starts the bundled server (unless REDIS_URL names another), then the learner, then
+the API workers, which share one listening socket, and ends them in the reverse order.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from pydantic import SecretStr
+
+from engine.errors import BadInput
+from service import learner, logs, supervisor
+from service.app import create_app
+from service.assembly import assemble, open_store, priors
+from service.auth import ensure_first_key
+from service.metrics import SHARED_DIRECTORY
+from service.settings import Settings
+from service.store.embedded import Server, start_server
+from service.store.protocol import Store
+
+BACKLOG = 2048
+SERVER, LEARNER, API = range(3)
+"""Stages: started in this order, ended in the reverse one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Settings that name a store which answers."""
+
+    settings: Settings
+    server: Server | None
+    """The bundled server, where this process started it or attached to it."""
+
+
+@contextlib.contextmanager
+def with_server(settings: Settings) -> Iterator[Place]:
+    """The configured store, else the bundled server's, started here and ended with this block.
+
+    The bundled server goes on when another process had started it.
+    """
+    if settings.redis_url is not None:
+        yield Place(settings, None)
+        return
+    server = start_server(settings.data_dir)
+    try:
+        key = settings.pseudonym_key or SecretStr(_kept_secret(settings.data_dir / "pseudonym_key"))
+        complete = {"redis_url": SecretStr(server.url), "pseudonym_key": key}
+        yield Place(settings.model_copy(update=complete), server)
+    finally:
+        server.stop()
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in a file that only its owner can read, made at first use."""
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+def run_api(settings: Settings, fd: int | None) -> None:
+    """One API worker until SIGTERM, on the listening socket `fd` or on one of its own."""
+    logs.configure(settings.log_level)
+    listening = socket.socket(fileno=fd) if fd is not None else listen(settings)
+    with with_server(settings) as place:
+        uvloop.run(_serve_api(place.settings, listening))
+
+
+async def _serve_api(settings: Settings, listening: socket.socket) -> None:
+    held = assemble(settings, await open_store(settings))
+    config = uvicorn.Config(
+        create_app(held),
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    await uvicorn.Server(config).serve(sockets=[listening])
+
+
+def run_learner(settings: Settings) -> None:
+    """The learner until SIGTERM."""
+    logs.configure(settings.log_level)
+    with with_server(settings) as place:
+        asyncio.run(_learn(place.settings))
+
+
+async def _learn(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    store = await open_store(settings)
+    try:
+        pace = learner.Pace(interval=settings.publish_interval_s)
+        await learner.run(store, priors(settings), pace, stop)
+    finally:
+        await store.close()
+
+
+def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> None:
+    """Open the store, use it, close it."""
+
+    async def opened(settings: Settings) -> None:
+        store = await open_store(settings)
+        try:
+            await use(store)
+        finally:
+            await store.close()
+
+    with with_server(settings) as place:
+        asyncio.run(opened(place.settings))
+
+
+def run_all(settings: Settings) -> int:
+    """Server, learner and API workers together; the exit code."""
+    logs.configure(settings.log_level)
+    listening = listen(settings)
+    with _shared_metrics(settings) as shared, with_server(settings) as place:
+        _announce(place.settings, listening)
+        return supervisor.run(_children(place, listening, shared | _address(place.settings)))
+
+
+def _address(settings: Settings) -> dict[str, str]:
+    """The store's address and secret, as the environment of a child."""
+    told = {"REDIS_URL": settings.redis_url, "FORBEAR_PSEUDONYM_KEY": settings.pseudonym_key}
+    return {name: secret.get_secret_value() for name, secret in told.items() if secret}
+
+
+def _children(
+    place: Place, listening: socket.socket, environment: dict[str, str]
+) -> list[supervisor.Child]:
+    forbear = [sys.executable, "-m", "service.cli"]
+    learn = supervisor.command([*forbear, "learn"], env=environment)
+    fd = listening.fileno()
+    answer = supervisor.command([*forbear, "api", "--fd", str(fd)], pass_fds=[fd], env=environment)
+    children = [supervisor.Child("learner", learn, LEARNER)]
+    children += [
+        supervisor.Child(f"api-{number}", answer, API) for number in range(place.settings.workers)
+    ]
+    if place.server is not None:
+        again = supervisor.already_running(
+            place.server, lambda: start_server(place.settings.data_dir)
+        )
+        children.append(supervisor.Child("server", again, SERVER))
+    return children
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A listening socket at the configured address; `BadInput` where it cannot be had."""
+    try:
+        listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+    except OSError as error:
+        raise BadInput(
+            f"FORBEAR_HOST {settings.host}, FORBEAR_PORT {settings.port} cannot be listened on "
+            f"({error.strerror}): stop what holds the port, or choose another"
+        ) from error
+    listening.set_inheritable(True)
+    return listening
+
+
+@contextlib.contextmanager
+def _shared_metrics(settings: Settings) -> Iterator[dict[str, str]]:
+    """Where several workers add up their metrics; empty for one worker, who needs nothing."""
+    if settings.workers == 1:
+        yield {}
+        return
+    with tempfile.TemporaryDirectory(prefix="forbear-metrics-") as directory:
+        yield {SHARED_DIRECTORY: directory}
+
+
+def _announce(settings: Settings, listening: socket.socket) -> None:
+    """Say where the service is, and the first key, which is shown this once."""
+
+    async def first_key() -> str | None:
+        store = await open_store(settings)
+        try:
+            return None if settings.api_keys else await ensure_first_key(store)
+        finally:
+            await store.close()
+
+    key = asyncio.run(first_key())
+    host, port = listening.getsockname()[:2]
+    print(f"Forbear listens on http://{host}:{port} (documentation: /docs)", flush=True)
+    if key is not None:
+        print(f"API key with every scope, shown this once: {key}", flush=True)

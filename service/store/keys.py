@@ -1,0 +1,103 @@
+"""What is in Redis: every key of a deployment, and how a user finds its shard.
+
+A user's shard is the first 8 bytes of SHA-256(user id) modulo 64, written as the hash tag `{sNN}`.
+All that belongs to a user shares that tag, so every step is one atomic script and Redis Cluster
+works unchanged. Scripts get the tag as their only key and build the names below from it: some
+(a decision found in a deadline, say) are known only inside the script.
+
+Per shard ({sNN} = "{s00}" to "{s63}"):
+
+    {sNN}:u:USER         hash    the user's state
+                                 v version, b burden, t burden_at, l last_send_at, f first_seen_at,
+                                 x "1" when unsubscribed, d decisions, s sends, c clicks
+    {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
+                                 for erasure; expires with the last of them
+    {sNN}:ue:USER        zset    ids of events taken, by arrival: an id seen again is a duplicate
+    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention.
+                                 Absent fields save memory: each has the meaning in brackets
+                                 u user, a decided at, e id of its log entry, h hazard,
+                                 s status (open), g gain event (click), p last_send_at before it,
+                                 b "1" while a send counts in the burden (an abstention),
+                                 o confirm by, w "1" until confirmed, k idempotency record,
+                                 i slices done (0), f "1" once a lesson was taught,
+                                 q "1" once clicked; n number of events, n1 n2 ... "type arrival";
+                                 of each head: ce ue window end (no such label),
+                                 cl ul label (open), "none" once censored, ct ut mass taught (0)
+    {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; kept 24 hours
+    {sNN}:due            zset    decisions by their next deadline (seconds), one member each
+    {sNN}:lessons        stream  what the learner reads: d decision, h head, y label, w weight,
+                                 t taught, l delay, f "1" for a decision's first, x teaching
+    {sNN}:log            stream  the decision log: entries of kind "decision" (u user, d decision,
+                                 status, row, teaching, slices), "labels" (d, status, click,
+                                 unsubscribe; the last one of a decision holds) and "event" (u, d,
+                                 id, type, now, at, value, status). Decisions refer to their entry:
+                                 trim it only behind the exporter and behind the retention
+    {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
+
+Under tags of their own:
+
+    {catalog}:messages   hash    message id -> body
+    {catalog}:version    string  raised by every change
+    {access}:keys        hash    API key id -> record
+    {learner}:lease      string  token of the active learner; expires
+    {learner}:holder     string  token that held it last
+    {learner}:epoch      string  fencing epoch, raised when the holder changes
+    {learner}:checkpoint hash    version, applied, positions, cut (both JSON lists of stream ids)
+    {learner}:rounds     list    the last 1,000 committed cuts, oldest first
+    {learner}:models     zset    keys of the kept model blobs by version
+    {learner}:model:V:H  string  a model blob, named by its version and its hash
+    forbear:format       string  format version of all of the above
+"""
+
+import hashlib
+import hmac
+import re
+
+from service.store.protocol import SHARDS
+
+FORMAT_KEY = "forbear:format"
+FORMAT_VERSION = b"1"
+"""Raised when an older service would misread what a newer one writes, or the reverse."""
+
+CATALOG_MESSAGES = "{catalog}:messages"
+CATALOG_VERSION = "{catalog}:version"
+ACCESS_KEYS = "{access}:keys"
+LEARNER = "{learner}"
+
+TAGS = tuple(f"{{s{shard:02d}}}" for shard in range(SHARDS))
+"""Each shard's hash tag."""
+
+_DECISION_ID = re.compile(r"(\d\d)-.", re.ASCII | re.DOTALL)
+
+
+def shard_of(user_id: str) -> int:
+    """The user's shard, 0 to 63; the same in every process and for the life of a deployment."""
+    digest = hashlib.sha256(user_id.encode()).digest()
+    return int.from_bytes(digest[:8]) % SHARDS
+
+
+def shard_of_decision(decision_id: str) -> int | None:
+    """The shard a decision id names with its first two digits; None if it is no decision id."""
+    found = _DECISION_ID.match(decision_id)
+    shard = int(found[1]) if found else SHARDS
+    return shard if shard < SHARDS else None
+
+
+def log_key(shard: int) -> str:
+    """The shard's decision log."""
+    return f"{TAGS[shard]}:log"
+
+
+def lessons_key(shard: int) -> str:
+    """The shard's stream of lessons."""
+    return f"{TAGS[shard]}:lessons"
+
+
+def tombstone(secret: bytes, user_id: str) -> bytes:
+    """What is left of an erased user: HMAC-SHA256 of the id, worthless without the secret."""
+    return hmac.digest(secret, user_id.encode(), "sha256")
+
+
+def idempotency_name(key: str) -> bytes:
+    """A record's name: hashed, because the parts of its key may be long and may name a user."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32].encode()

@@ -1,0 +1,57 @@
+"""How long things are kept, and the checks that both stores make on it.
+
+Time here is the service's clock. Expiry inside Redis runs on real time and only frees memory: what
+an event may still do is decided by comparing times, so that a simulated clock gives the same.
+"""
+
+from dataclasses import dataclass
+
+from engine.errors import BadInput
+from service.store.protocol import Commit
+
+DAY_S = 86_400
+RETENTION_S = 9 * DAY_S
+"""Default life of a decision and of an event id."""
+MIN_RETENTION_S = 8 * DAY_S
+"""Senders may repeat an event for a week and a day; within that it is a duplicate."""
+MODELS_KEPT = 5
+ROUNDS_KEPT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a deployment chose for its store; refused where the store could not keep its word."""
+
+    half_life_s: float
+    """Of the burden."""
+    retention_s: int
+    """Decisions, and ids of events, are kept this long: longer than any window."""
+    tombstone_secret: bytes
+    """Key of the hashes that erased users leave; losing it loses their opt-outs."""
+
+    def __post_init__(self) -> None:
+        if not self.half_life_s > 0.0:
+            raise BadInput(f"the burden's half-life is {self.half_life_s} s; give more than 0.")
+        if self.retention_s < MIN_RETENTION_S:
+            raise BadInput(
+                f"decisions would be kept {self.retention_s / DAY_S:g} days; give at least 8, so "
+                "that an event repeated within a week is known as a duplicate."
+            )
+        if not self.tombstone_secret:
+            raise BadInput("the secret of the tombstones is empty; give at least one byte.")
+
+    def check(self, commit: Commit) -> None:
+        """Refuse a decision whose windows would outlive its record, and a contention that acts."""
+        if commit.censored and (commit.slices or commit.burden_after is not None):
+            raise BadInput(
+                f"the contention record {commit.decision_id} has a send or open labels; it can "
+                "only abstain and teach nothing."
+            )
+        last = commit.slices[-1].due if commit.slices else commit.now
+        last = max(last, commit.confirm_by or commit.now)
+        if last >= commit.now + self.retention_s:
+            raise BadInput(
+                f"a window of decision {commit.decision_id} closes {last - commit.now:g} s after "
+                f"it, but decisions are kept {self.retention_s} s; shorten the window or raise "
+                "the retention."
+            )

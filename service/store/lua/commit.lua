@@ -1,0 +1,80 @@
+-- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
+--        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer)
+--   -> 1 when written; the user's fields on a conflict; the record (a string) on a replay
+--
+-- expected is '' for a contention record, burden '' for an abstention, any other '' means "none".
+--
+-- {sNN}:i:NAME      read; written with the answer
+-- {sNN}:u:USER      compared; written
+-- {sNN}:tombstones  read
+-- {sNN}:ud:USER     the decision added, those beyond the retention dropped
+-- {sNN}:d:DECISION  written; those beyond the retention deleted
+-- {sNN}:due         the first deadline added
+-- {sNN}:log         the row appended
+
+local IDEMPOTENCY_S = 86400
+
+local user, tombstone, expected, now, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local burden, due, retention = ARGV[6], ARGV[11], ARGV[16]
+local click_end, unsubscribe_end, confirm_by = ARGV[12], ARGV[13], ARGV[14]
+local gain_event, record = ARGV[15], ARGV[17]
+local contention, send = expected == '', burden ~= ''
+
+if record ~= '' then
+  local earlier = redis.call('GET', idempotency_key(record))
+  if earlier then return earlier end
+end
+
+local u = {}
+if not contention then
+  u = read_user(user, tombstone)
+  if (u[1] or '0') ~= expected or (send and u[6]) then return u end
+end
+
+local status = 'open'
+if contention then
+  status = 'censored'
+elseif click_end == '' and unsubscribe_end == '' then
+  status = 'resolved'
+end
+
+local entry = redis.call('XADD', LOG, '*', 'kind', 'decision', 'u', user, 'd', id,
+  'status', status, 'row', ARGV[8], 'teaching', ARGV[9], 'slices', ARGV[10])
+
+local fields = { 'u', user, 'a', now, 'e', entry, 'h', ARGV[7] }
+local function with(...)
+  for _, value in ipairs({ ... }) do fields[#fields + 1] = value end
+end
+if status ~= 'open' then with('s', status) end
+if gain_event ~= 'click' then with('g', gain_event) end
+if send then with('b', '1', 'p', u[4] or '') end
+if confirm_by ~= '' then with('o', confirm_by, 'w', '1') end
+if click_end ~= '' then with('ce', click_end) end
+if unsubscribe_end ~= '' then with('ue', unsubscribe_end) end
+if record ~= '' then
+  with('k', record)
+  redis.call('SET', idempotency_key(record), ARGV[18], 'EX', IDEMPOTENCY_S)
+end
+local key = decision_key(id)
+redis.call('HSET', key, unpack(fields))
+redis.call('EXPIRE', key, retention)
+if due ~= '' then redis.call('ZADD', DUE, due, id) end
+
+local mine = user_decisions_key(user)
+local old = redis.call('ZRANGE', mine, '-inf', num(tonumber(now) - tonumber(retention)), 'BYSCORE')
+for _, gone in ipairs(old) do
+  forget(gone)
+  redis.call('ZREM', mine, gone)
+end
+redis.call('ZADD', mine, now, id)
+redis.call('EXPIRE', mine, retention)
+
+if not contention then
+  local state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now }
+  if send then
+    state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now, 'v', (u[1] or 0) + 1,
+      'b', burden, 't', now, 'l', now, 's', (u[8] or 0) + 1 }
+  end
+  redis.call('HSET', user_key(user), unpack(state))
+end
+return 1

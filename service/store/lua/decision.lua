@@ -1,0 +1,211 @@
+-- decision.lua: how a stored decision changes. Put after shard.lua, before scripts of feedback.
+--
+-- {sNN}:d:DECISION  read; labels, masses, status written
+-- {sNN}:log         the decision's own entry read; "labels" entries appended
+-- {sNN}:lessons     lessons appended
+-- {sNN}:due         the decision's deadline moved or removed
+-- {sNN}:u:USER      burden, sends, last send and version when a send is taken back
+-- {sNN}:ud:USER     read
+
+local HEADS = { 'click', 'unsubscribe' }
+local FIELD = {
+  click = { label = 'cl', taught = 'ct' },
+  unsubscribe = { label = 'ul', taught = 'ut' },
+}
+local CREDIT_WINDOW_S = 7 * 86400
+local NONE = 'none'
+local LEAST_WEIGHT = 1e-9 -- what rounding leaves of a whole that was taught in parts
+
+local function load(id)
+  local v = redis.call('HMGET', decision_key(id), 'u', 'a', 'e', 's', 'g', 'h', 'b', 'p', 'o',
+    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut')
+  if not v[1] then return nil end
+  return {
+    id = id, key = decision_key(id), user = v[1], at = tonumber(v[2]), entry = v[3],
+    status = v[4] or 'open', gain_event = v[5] or 'click', hazard = tonumber(v[6]), burdens = v[7],
+    last_before = v[8], confirm_by = tonumber(v[9]), waits = v[10], done = tonumber(v[11] or 0),
+    first = not v[12], clicked = v[13], events = tonumber(v[14] or 0),
+    click = { label = v[15], ends = tonumber(v[16]), taught = tonumber(v[17] or 0) },
+    unsubscribe = { label = v[18], ends = tonumber(v[19]), taught = tonumber(v[20] or 0) },
+  }
+end
+
+-- The part that never changes stands in the log once: teaching, and slices of 17 bytes each.
+local function constant(d)
+  if d.teaching then return d end
+  d.teaching, d.slices = '', {}
+  local found = redis.call('XRANGE', LOG, d.entry, d.entry)[1]
+  if not found then return d end
+  local entry = {}
+  for i = 1, #found[2], 2 do entry[found[2][i]] = found[2][i + 1] end
+  d.teaching = entry.teaching
+  for i = 1, #entry.slices, 17 do
+    local head, due, mass = struct.unpack('>Bdd', entry.slices, i)
+    d.slices[#d.slices + 1] = { head = HEADS[head + 1], due = due, mass = mass }
+  end
+  return d
+end
+
+local function lesson(d, head, label, weight, delay)
+  if weight < LEAST_WEIGHT or constant(d).teaching == '' then return end
+  redis.call('XADD', LESSONS, '*', 'd', d.id, 'h', head, 'y', label, 'w', num(weight),
+    't', num(d[head].taught), 'l', num(delay), 'f', d.first and '1' or '0', 'x', d.teaching)
+  if d.first then
+    d.first = false
+    redis.call('HSET', d.key, 'f', '1')
+  end
+end
+
+-- Close a label: `value` is a number as text, or NONE.
+local function settle(d, head, value)
+  d[head].label = value
+  redis.call('HSET', d.key, FIELD[head].label, value)
+end
+
+local function log_labels(d)
+  redis.call('XADD', LOG, '*', 'kind', 'labels', 'd', d.id, 'status', d.status,
+    'click', d.click.label or NONE, 'unsubscribe', d.unsubscribe.label or NONE)
+end
+
+local function become(d, status)
+  d.status = status
+  redis.call('HSET', d.key, 's', status)
+  log_labels(d)
+end
+
+-- Whatever the time is: a label is open until it is settled.
+local function unsettled(d, head) return d[head].ends and not d[head].label end
+
+local function next_deadline(d)
+  if d.waits then return d.confirm_by end
+  local slices = constant(d).slices
+  for i = d.done + 1, #slices do
+    if unsettled(d, slices[i].head) then return slices[i].due end
+  end
+end
+
+-- After any change: settle the status, and put the decision where its next deadline is.
+local function reschedule(d)
+  if d.status == 'open' and not unsettled(d, 'click') and not unsettled(d, 'unsubscribe') then
+    become(d, 'resolved')
+  end
+  local due = d.status ~= 'censored' and next_deadline(d)
+  if due then
+    redis.call('ZADD', DUE, num(due), d.id)
+  else
+    redis.call('ZREM', DUE, d.id)
+  end
+end
+
+local function censor(d)
+  if d.status == 'censored' then return end
+  d.waits = nil
+  redis.call('HDEL', d.key, 'w')
+  settle(d, 'click', NONE)
+  settle(d, 'unsubscribe', NONE)
+  become(d, 'censored')
+  redis.call('ZREM', DUE, d.id)
+end
+
+local function decayed(burden, since, now, half_life)
+  return burden * 2 ^ (-math.max(0, now - since) / half_life)
+end
+
+-- The next send remembers this one as the last before it; it must not bring it back.
+local function unlink(d)
+  local later = redis.call('ZRANGE', user_decisions_key(d.user), num(d.at), '+inf', 'BYSCORE')
+  for _, id in ipairs(later) do
+    if id ~= d.id and tonumber(redis.call('HGET', decision_key(id), 'p')) == d.at then
+      redis.call('HSET', decision_key(id), 'p', d.last_before)
+    end
+  end
+end
+
+-- The send did not happen: engine.burden.without_send, at most once.
+local function take_back(d, now, half_life)
+  if d.burdens ~= '1' then return end
+  d.burdens = '0'
+  redis.call('HSET', d.key, 'b', '0')
+  local key = user_key(d.user)
+  local u = redis.call('HMGET', key, 'v', 'b', 't', 'l', 's')
+  if not u[1] then return end
+  local since = tonumber(u[3])
+  local at = math.max(now, since)
+  local rest = decayed(tonumber(u[2]), since, at, half_life) - decayed(1, d.at, at, half_life)
+  redis.call('HSET', key, 'v', u[1] + 1, 'b', num(math.max(0, rest)), 't', num(at), 's', u[5] - 1)
+  unlink(d)
+  if tonumber(u[4]) ~= d.at then return end
+  if d.last_before == '' then
+    redis.call('HDEL', key, 'l')
+  else
+    redis.call('HSET', key, 'l', d.last_before)
+  end
+end
+
+local function lapsed(d, now) return d.waits and now >= d.confirm_by end
+
+local function lapse(d, now, half_life)
+  censor(d)
+  take_back(d, now, half_life)
+end
+
+local function is_open(d, head, now)
+  return unsettled(d, head) and now < d[head].ends and not lapsed(d, now)
+end
+
+-- The user's decisions whose unsubscribe label can still change; `named` in place of its copy.
+local function open_sends(user, now, named)
+  local sends = {}
+  for _, id in ipairs(redis.call('ZRANGE', user_decisions_key(user), 0, -1)) do
+    local d = named and named.id == id and named or load(id)
+    if d and is_open(d, 'unsubscribe', now) then sends[#sends + 1] = d end
+  end
+  return sends
+end
+
+-- engine.attribution.credit over the sends recent enough; nil for the others.
+local function credit(sends, now)
+  local total, recent = 0, 0
+  for _, d in ipairs(sends) do
+    if d.at >= now - CREDIT_WINDOW_S then total, recent = total + d.hazard, recent + 1 end
+  end
+  local weights = {}
+  for i, d in ipairs(sends) do
+    if d.at >= now - CREDIT_WINDOW_S then
+      weights[i] = total > 0 and d.hazard / total or 1 / recent
+    end
+  end
+  return weights
+end
+
+local function note(d, kind, now)
+  d.events = d.events + 1
+  redis.call('HSET', d.key, 'n', d.events, 'n' .. d.events, kind .. ' ' .. num(now))
+end
+
+local function teach_unsubscribe(d, weight, now)
+  local rest = 1 - weight - d.unsubscribe.taught
+  lesson(d, 'unsubscribe', '1', weight, now - d.at)
+  lesson(d, 'unsubscribe', '0', rest, now - d.at)
+  settle(d, 'unsubscribe', num(weight))
+end
+
+-- The user is gone from now on. `weigh(sends)` gives the weights of those that share the blame, by
+-- position; labels without a weight are censored. False when the user was gone before.
+local function unsubscribe(user, tombstone, now, named, weigh)
+  local u = read_user(user, tombstone)
+  if u[6] then return false end
+  redis.call('HSET', user_key(user), 'x', '1', 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
+  local sends = open_sends(user, now, named)
+  local weights = weigh(sends)
+  for i, d in ipairs(sends) do
+    if weights[i] then
+      teach_unsubscribe(d, weights[i], now)
+    else
+      settle(d, 'unsubscribe', NONE)
+    end
+    if weights[i] and d ~= named then note(d, 'unsubscribe', now) end
+    reschedule(d)
+  end
+  return true
+end

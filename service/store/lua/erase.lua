@@ -1,0 +1,22 @@
+-- erase(tag; user, tombstone) -> {state, decisions, event ids, idempotency records, tombstones}
+--
+-- {sNN}:u:USER, {sNN}:ud:USER, {sNN}:ue:USER  deleted
+-- {sNN}:d:DECISION, {sNN}:i:NAME              the user's deleted
+-- {sNN}:due         the user's decisions removed
+-- {sNN}:tombstones  the user's added if unsubscribed
+
+local user, tombstone = ARGV[1], ARGV[2]
+
+local left = 0
+if redis.call('HGET', user_key(user), 'x') then
+  left = redis.call('SADD', TOMBSTONES, tombstone)
+end
+local decisions, records = 0, 0
+for _, id in ipairs(redis.call('ZRANGE', user_decisions_key(user), 0, -1)) do
+  local decision, record = forget(id)
+  decisions, records = decisions + decision, records + record
+end
+local events = redis.call('ZCARD', user_events_key(user))
+local state = redis.call('DEL', user_key(user))
+redis.call('DEL', user_decisions_key(user), user_events_key(user))
+return { state, decisions, events, records, left }

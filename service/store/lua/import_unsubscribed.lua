@@ -1,0 +1,17 @@
+-- import_unsubscribed(tag; now, user, tombstone, ...) -> how many were not unsubscribed before
+--
+-- What is open of their sends is censored: silence after an opt-out elsewhere is no sign of content.
+--
+-- {sNN}:u:USER      written
+-- {sNN}:tombstones  read
+-- and what decision.lua touches
+
+local function censor_all() return {} end
+
+local marked = 0
+for i = 2, #ARGV, 2 do
+  if unsubscribe(ARGV[i], ARGV[i + 1], tonumber(ARGV[1]), nil, censor_all) then
+    marked = marked + 1
+  end
+end
+return marked

@@ -1,0 +1,5 @@
+-- release_lease(lease; token)
+--
+-- {learner}:lease  deleted if the token holds it
+
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end

@@ -1,0 +1,35 @@
+-- shard.lua: the names of a shard's keys and the state of a user. Put before every shard script.
+--
+-- KEYS[1]  the shard's tag, "{sNN}"; every key below starts with it, so all share one slot
+--
+-- {sNN}:u:USER  {sNN}:ud:USER  {sNN}:ue:USER  {sNN}:d:DECISION  {sNN}:i:NAME
+-- {sNN}:due  {sNN}:lessons  {sNN}:log  {sNN}:tombstones        explained in keys.py
+
+local TAG = KEYS[1]
+local DUE, LESSONS, LOG = TAG .. ':due', TAG .. ':lessons', TAG .. ':log'
+local TOMBSTONES = TAG .. ':tombstones'
+
+local function user_key(user) return TAG .. ':u:' .. user end
+local function user_decisions_key(user) return TAG .. ':ud:' .. user end
+local function user_events_key(user) return TAG .. ':ue:' .. user end
+local function decision_key(id) return TAG .. ':d:' .. id end
+local function idempotency_key(name) return TAG .. ':i:' .. name end
+
+-- Lua's own tostring keeps 14 digits; a time or a burden needs 17.
+local function num(x) return string.format('%.17g', x) end
+
+-- version, burden, burden_at, last_send_at, first_seen_at, unsubscribed, decisions, sends, clicks
+local function read_user(user, tombstone)
+  local u = redis.call('HMGET', user_key(user), 'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c')
+  if not u[6] and redis.call('SISMEMBER', TOMBSTONES, tombstone) == 1 then u[6] = '1' end
+  return u
+end
+
+-- A decision, its deadline and its idempotency record; not its log entry.
+local function forget(id)
+  local key = decision_key(id)
+  local record = redis.call('HGET', key, 'k')
+  if record then redis.call('DEL', idempotency_key(record)) end
+  redis.call('ZREM', DUE, id)
+  return redis.call('DEL', key), record and 1 or 0
+end

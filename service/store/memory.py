@@ -1,0 +1,322 @@
+"""The store in memory: the same meaning as on Redis, in one process, for tests and trials.
+
+It is what the Lua scripts are read against, and passes the same conformance suite. Its limit:
+nothing expires by itself and nothing outlives the process; idempotency records are kept until
+their decision goes.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from engine.attribution import CONFIRMING
+from engine.burden import decayed
+from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
+from service.store.limits import RETENTION_S, Rules
+from service.store.memory_learning import MemoryCatalog, MemoryLearning
+from service.store.memory_state import Decision, Shard, User, shares, take_back
+from service.store.protocol import (
+    SHARDS,
+    Commit,
+    Committed,
+    Conflict,
+    Event,
+    EventStatus,
+    EventType,
+    Replayed,
+    StoredDecision,
+    StoredUser,
+    UserRead,
+)
+
+_NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT})
+"""Without a decision these say nothing."""
+
+
+class MemoryStore(MemoryLearning, MemoryCatalog):
+    """All state of a deployment, in dictionaries; see `protocol.Store`."""
+
+    def __init__(
+        self, *, half_life_s: float, tombstone_secret: bytes, retention_s: int = RETENTION_S
+    ) -> None:
+        self._rules = Rules(half_life_s, retention_s, tombstone_secret)
+        self._all = [Shard() for _ in range(SHARDS)]
+        MemoryLearning.__init__(self, self._all)
+        MemoryCatalog.__init__(self)
+        self._users: dict[str, User] = {}
+        self._decisions: dict[str, Decision] = {}
+        self._decisions_of: dict[str, list[Decision]] = defaultdict(list)
+        self._event_ids: dict[str, dict[str, float]] = defaultdict(dict)
+        self._records: dict[bytes, Replayed] = {}
+
+    async def ping(self) -> None:
+        """Always there."""
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    # -- deciding ---------------------------------------------------------------------------
+
+    async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
+        """Each user's state, or the replay of an answer given before."""
+        return [self._record(read) or await self.user(read.user_id) for read in reads]
+
+    async def user(self, user_id: str) -> StoredUser:
+        """A user's state."""
+        return self._users.get(user_id, User()).stored(self._is_unsubscribed(user_id))
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
+        """Each decision, in order."""
+        for commit in commits:
+            self._rules.check(commit)
+        return [self._commit(commit) for commit in commits]
+
+    def _commit(self, commit: Commit) -> Committed | Conflict | Replayed:
+        replay = self._record(commit)
+        if replay:
+            return replay
+        state = self._users.get(commit.user_id, User())
+        unsubscribed = self._is_unsubscribed(commit.user_id)
+        send = commit.burden_after is not None
+        stale = state.version != commit.expected_version or (send and unsubscribed)
+        if stale and not commit.censored:
+            return Conflict(state.stored(unsubscribed))
+        self._write_decision(commit, state.last_send_at)
+        if not commit.censored:
+            self._users[commit.user_id] = state
+            _advance(state, commit)
+        return Committed()
+
+    def _write_decision(self, commit: Commit, last_send_at: float | None) -> None:
+        shard = self._shard(commit.user_id)
+        decision = Decision(commit, last_send_at, shard)
+        shard.log.append(
+            {
+                "kind": "decision",
+                "u": commit.user_id,
+                "d": decision.id,
+                "status": decision.status,
+                "row": commit.row,
+                "teaching": commit.teaching,
+                "slices": commit.slices,
+            }
+        )
+        if commit.idempotency:
+            fingerprint = commit.idempotency.fingerprint
+            name = idempotency_name(commit.idempotency.key)
+            self._records[name] = Replayed(fingerprint, commit.answer)
+        self._decisions[decision.id] = decision
+        if decision.waits or commit.slices:
+            decision.reschedule()
+        mine = self._decisions_of[commit.user_id]
+        for old in [d for d in mine if d.at <= commit.now - self._rules.retention_s]:
+            self._forget(old)
+            mine.remove(old)
+        mine.append(decision)
+
+    def _record(self, wanted: UserRead | Commit) -> Replayed | None:
+        if wanted.idempotency is None:
+            return None
+        return self._records.get(idempotency_name(wanted.idempotency.key))
+
+    # -- feedback ---------------------------------------------------------------------------
+
+    async def record_events(self, events: Sequence[Event]) -> list[EventStatus]:
+        """Each event, in order."""
+        return [self._record_event(event) for event in events]
+
+    def _record_event(self, event: Event) -> EventStatus:
+        seen = self._event_ids[event.user_id]
+        for old in [e for e, at in seen.items() if at <= event.now - self._rules.retention_s]:
+            del seen[old]
+        if event.event_id in seen:
+            return EventStatus.DUPLICATE
+        decision = self._find(event)
+        if decision is None and (event.decision_id or event.type in _NAMES_DECISION):
+            if event.type is EventType.UNSUBSCRIBE:
+                self._unsubscribe(event.user_id, event.now)
+            return EventStatus.UNKNOWN
+        seen[event.event_id] = event.now
+        status = EventStatus.ACCEPTED
+        if decision:
+            status = self._act_on_decision(event, decision)
+        self._act_on_user(event, decision)
+        self._log_event(event, status)
+        return status
+
+    def _find(self, event: Event) -> Decision | None:
+        decision = self._decisions.get(event.decision_id or "")
+        if decision is None or decision.commit.user_id != event.user_id:
+            return None
+        return decision if decision.at > event.now - self._rules.retention_s else None
+
+    def _act_on_decision(self, event: Event, decision: Decision) -> EventStatus:
+        is_late = event.now >= _window_end(event, decision)
+        if decision.lapsed(event.now):
+            self._lapse(decision, event.now)
+        if decision.waits and event.type in CONFIRMING:
+            decision.waits = False
+            decision.reschedule()
+        decision.events.append((event.type.value, event.now))
+        if event.type is EventType.CLICK and not decision.clicked:
+            decision.clicked = True
+            self._users.setdefault(event.user_id, User()).clicks += 1
+        if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
+            decision.lesson("click", 1, 1.0, event.now - decision.at)
+            decision.labels["click"].settle(1.0)
+            decision.reschedule()
+        if event.type is EventType.NOT_SENT:
+            if not is_late and decision.commit.slices:
+                decision.censor()
+            self._take_back(decision, event.now)
+        return EventStatus.LATE if is_late else EventStatus.ACCEPTED
+
+    def _act_on_user(self, event: Event, decision: Decision | None) -> None:
+        if event.type is EventType.UNSUBSCRIBE:
+            self._unsubscribe(event.user_id, event.now, decision, shared=decision is None)
+        elif event.type is EventType.SUBSCRIBE and self._is_unsubscribed(event.user_id):
+            user = self._users.setdefault(event.user_id, User())
+            user.unsubscribed = False
+            user.touch(event.now)
+            self._shard(event.user_id).tombstones.discard(self._tombstone(event.user_id))
+        elif event.type is EventType.EXTERNAL_SEND:
+            user = self._users.setdefault(event.user_id, User())
+            at = max(event.now, user.burden_at)
+            burden = decayed(user.burden, user.burden_at, at, self._rules.half_life_s)
+            user.burden, user.burden_at = burden + 1.0, at
+            user.last_send_at = max(event.now, user.last_send_at or event.now)
+            user.touch(event.now)
+
+    def _unsubscribe(
+        self, user_id: str, now: float, named: Decision | None = None, shared: bool = False
+    ) -> bool:
+        """The user is gone; open labels get their share, or are censored without one."""
+        if self._is_unsubscribed(user_id):
+            return False
+        user = self._users.setdefault(user_id, User())
+        user.unsubscribed = True
+        user.touch(now)
+        sends = [d for d in self._decisions_of[user_id] if d.is_open("unsubscribe", now)]
+        weights = shares(sends, now) if shared else {}
+        if named:
+            weights = {named.id: 1.0}
+        for decision in sends:
+            if decision.id not in weights:
+                decision.labels["unsubscribe"].settle(None)
+            else:
+                decision.teach_unsubscribe(weights[decision.id], now)
+                if decision is not named:
+                    decision.events.append((EventType.UNSUBSCRIBE.value, now))
+            decision.reschedule()
+        return True
+
+    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+        """Close windows due by `now`."""
+        for shard in self._all:
+            due = sorted((at, decision_id) for decision_id, at in shard.due.items() if at <= now)
+            for _, decision_id in due[:limit]:
+                decision = self._decisions[decision_id]
+                if decision.lapsed(now):
+                    self._lapse(decision, now)
+                else:
+                    decision.teach_due(now)
+        return min((at for shard in self._all for at in shard.due.values()), default=None)
+
+    def _lapse(self, decision: Decision, now: float) -> None:
+        decision.censor()
+        self._take_back(decision, now)
+
+    def _take_back(self, decision: Decision, now: float) -> None:
+        user_id = decision.commit.user_id
+        user, mine = self._users.get(user_id), self._decisions_of[user_id]
+        take_back(decision, user, mine, now, self._rules.half_life_s)
+
+    def _log_event(self, event: Event, status: EventStatus) -> None:
+        self._shard(event.user_id).log.append(
+            {
+                "kind": "event",
+                "u": event.user_id,
+                "d": event.decision_id,
+                "id": event.event_id,
+                "type": event.type,
+                "now": event.now,
+                "at": event.at,
+                "value": event.value,
+                "status": status,
+            }
+        )
+
+    # -- looking up -------------------------------------------------------------------------
+
+    async def decision(self, decision_id: str) -> StoredDecision | None:
+        """A decision by its id, while it is kept."""
+        decision = self._decisions.get(decision_id)
+        if decision is None or shard_of_decision(decision_id) is None:
+            return None
+        return decision.stored()
+
+    async def erase(self, user_id: str, now: float) -> Mapping[str, int]:  # noqa: ARG002 - protocol
+        """Delete all that leads back to the user."""
+        shard = self._shard(user_id)
+        user = self._users.pop(user_id, None)
+        mark, marks = self._tombstone(user_id), len(shard.tombstones)
+        if user and user.unsubscribed:
+            shard.tombstones.add(mark)
+        decisions = self._decisions_of.pop(user_id, [])
+        kept = [entry for entry in shard.log if entry.get("u") != user_id]
+        log_entries, shard.log = len(shard.log) - len(kept), kept
+        return {
+            "users": int(user is not None),
+            "decisions": len(decisions),
+            "event_ids": len(self._event_ids.pop(user_id, {})),
+            "idempotency_records": sum(self._forget(decision) for decision in decisions),
+            "tombstones_left": len(shard.tombstones) - marks,
+            "log_entries": log_entries,
+        }
+
+    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
+        """Mark users as unsubscribed without teaching anything; how many were not before."""
+        return sum(self._unsubscribe(user_id, now) for user_id in user_ids)
+
+    # -- parts ------------------------------------------------------------------------------
+
+    def _shard(self, user_id: str) -> Shard:
+        return self._all[shard_of(user_id)]
+
+    def _tombstone(self, user_id: str) -> bytes:
+        return tombstone(self._rules.tombstone_secret, user_id)
+
+    def _is_unsubscribed(self, user_id: str) -> bool:
+        user = self._users.get(user_id)
+        erased = self._tombstone(user_id) in self._shard(user_id).tombstones
+        return erased or (user is not None and user.unsubscribed)
+
+    def _forget(self, decision: Decision) -> bool:
+        """True if an idempotency record went with it."""
+        self._decisions.pop(decision.id, None)
+        self._shard(decision.commit.user_id).due.pop(decision.id, None)
+        if decision.commit.idempotency is None:
+            return False
+        name = idempotency_name(decision.commit.idempotency.key)
+        return self._records.pop(name, None) is not None
+
+
+def _advance(user: User, commit: Commit) -> None:
+    """The state after a commit; an abstention leaves the version as it is."""
+    user.decisions += 1
+    user.first_seen_at = commit.now if user.first_seen_at is None else user.first_seen_at
+    if commit.burden_after is not None:
+        user.version += 1
+        user.sends += 1
+        user.burden, user.burden_at = commit.burden_after, commit.now
+        user.last_send_at = commit.now
+
+
+def _window_end(event: Event, decision: Decision) -> float:
+    """Until when this kind of event is in time."""
+    if event.type == decision.commit.gain_event:
+        return decision.end("click")
+    if event.type is EventType.UNSUBSCRIBE:
+        return decision.end("unsubscribe")
+    if event.type is EventType.SENT and decision.commit.confirm_by is not None:
+        return decision.commit.confirm_by
+    return decision.last_end()

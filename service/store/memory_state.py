@@ -1,0 +1,256 @@
+"""What the in-memory store holds of a user and of a decision, and how a decision changes.
+
+The same steps as lua/decision.lua, in the same order, on plain objects.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from engine.attribution import CREDIT_WINDOW_S, credit
+from engine.burden import without_send
+from engine.outcome import HeadName
+from service.store.protocol import Commit, StoredDecision, StoredUser, StreamEntry
+
+LEAST_WEIGHT = 1e-9
+"""What rounding leaves of a whole that was taught in parts."""
+
+Log: TypeAlias = list[dict[str, object]]
+Status: TypeAlias = Literal["open", "resolved", "censored"]
+
+
+@dataclass(slots=True)
+class User:
+    """A user's state and what leads to the rest."""
+
+    version: int = 0
+    burden: float = 0.0
+    burden_at: float = 0.0
+    last_send_at: float | None = None
+    first_seen_at: float | None = None
+    unsubscribed: bool = False
+    decisions: int = 0
+    sends: int = 0
+    clicks: int = 0
+
+    def stored(self, unsubscribed: bool) -> StoredUser:
+        """As the protocol gives it out."""
+        return StoredUser(
+            self.version,
+            self.burden,
+            self.burden_at,
+            self.last_send_at,
+            self.first_seen_at,
+            unsubscribed,
+            self.decisions,
+            self.sends,
+            self.clicks,
+        )
+
+    def touch(self, now: float) -> None:
+        """A change that decisions depend on."""
+        self.version += 1
+        self.first_seen_at = now if self.first_seen_at is None else self.first_seen_at
+
+
+@dataclass(slots=True)
+class Label:
+    """One head's label: open, settled to a number, or none (never there, or censored)."""
+
+    ends: float | None
+    open: bool
+    value: float | None = None
+    taught: float = 0.0
+
+    def settle(self, value: float | None) -> None:
+        """Close it; None leaves it without a value."""
+        self.open, self.value = False, value
+
+
+@dataclass(slots=True)
+class Shard:
+    """The streams and deadlines that users of one shard share."""
+
+    lessons: list[StreamEntry] = field(default_factory=list)
+    last_lesson: str = "0-0"
+    lessons_added: int = 0
+    log: Log = field(default_factory=list)
+    due: dict[str, float] = field(default_factory=dict)
+    tombstones: set[bytes] = field(default_factory=set)
+
+
+class Decision:
+    """A decision with its labels; every method is a step of lua/decision.lua."""
+
+    def __init__(self, commit: Commit, last_before: float | None, shard: Shard) -> None:
+        ends = {piece.head: piece.due for piece in commit.slices}
+        self.commit = commit
+        self.id = commit.decision_id
+        self.at = commit.now
+        self.last_before = last_before
+        self.counts_in_burden = commit.burden_after is not None
+        self.waits = commit.confirm_by is not None
+        self.labels: dict[HeadName, Label] = {
+            "click": Label(ends.get("click"), "click" in ends),
+            "unsubscribe": Label(ends.get("unsubscribe"), "unsubscribe" in ends),
+        }
+        self.status: Status = "censored" if commit.censored else "open" if ends else "resolved"
+        self.slices_done = 0
+        self.taught_any = False
+        self.clicked = False
+        self.events: list[tuple[str, float]] = []
+        self._shard = shard
+
+    def stored(self) -> StoredDecision:
+        """As the protocol gives it out."""
+        return StoredDecision(
+            self.commit.row,
+            self.labels["click"].value,
+            self.labels["unsubscribe"].value,
+            self.status,
+            tuple(self.events),
+        )
+
+    # -- windows ----------------------------------------------------------------------------
+
+    def end(self, head: HeadName) -> float:
+        """When the head's window closes; never, for one without such a label."""
+        ends = self.labels[head].ends
+        return math.inf if ends is None else ends
+
+    def last_end(self) -> float:
+        """When the last of its windows closes; never, for one without windows."""
+        ends = [label.ends for label in self.labels.values() if label.ends is not None]
+        return max(ends, default=math.inf)
+
+    def lapsed(self, now: float) -> bool:
+        """Deferred, and not confirmed in time."""
+        confirm_by = self.commit.confirm_by
+        return self.waits and confirm_by is not None and now >= confirm_by
+
+    def is_open(self, head: HeadName, now: float) -> bool:
+        """The label can still change at `now`, whether or not the sweep has been here."""
+        label = self.labels[head]
+        return label.open and label.ends is not None and now < label.ends and not self.lapsed(now)
+
+    def reschedule(self) -> None:
+        """After any change: settle the status, and put the next deadline in its place."""
+        if self.status == "open" and not any(label.open for label in self.labels.values()):
+            self.become("resolved")
+        due = None if self.status == "censored" else self._next_deadline()
+        if due is None:
+            self._shard.due.pop(self.id, None)
+        else:
+            self._shard.due[self.id] = due
+
+    def _next_deadline(self) -> float | None:
+        if self.waits:
+            return self.commit.confirm_by
+        left = self.commit.slices[self.slices_done :]
+        return next((piece.due for piece in left if self.labels[piece.head].open), None)
+
+    # -- labels and lessons -----------------------------------------------------------------
+
+    def become(self, status: Status) -> None:
+        """Resolved or censored, on record."""
+        self.status = status
+        click, unsubscribe = self.labels["click"].value, self.labels["unsubscribe"].value
+        self._shard.log.append(
+            {
+                "kind": "labels",
+                "d": self.id,
+                "status": status,
+                "click": click,
+                "unsubscribe": unsubscribe,
+            }
+        )
+
+    def censor(self) -> None:
+        """Teach nothing more, and be excluded on record."""
+        if self.status == "censored":
+            return
+        self.waits = False
+        for label in self.labels.values():
+            label.settle(None)
+        self.become("censored")
+        self._shard.due.pop(self.id, None)
+
+    def lesson(self, head: HeadName, label: int, weight: float, delay: float) -> None:
+        """Append what the learner reads."""
+        if weight < LEAST_WEIGHT or not self.commit.teaching:
+            return
+        shard = self._shard
+        ms, _, sequence = shard.last_lesson.partition("-")
+        shard.last_lesson = f"{ms}-{int(sequence) + 1}"
+        if int(self.at * 1000) > int(ms):
+            shard.last_lesson = f"{int(self.at * 1000)}-0"
+        shard.lessons_added += 1
+        taught, first = self.labels[head].taught, not self.taught_any
+        shard.lessons.append(
+            StreamEntry(
+                shard.last_lesson,
+                self.id,
+                head,
+                label,
+                weight,
+                taught,
+                delay,
+                first,
+                self.commit.teaching,
+            )
+        )
+        self.taught_any = True
+
+    def teach_due(self, now: float) -> None:
+        """Negative lessons for every slice that fell due."""
+        slices = self.commit.slices
+        while self.slices_done < len(slices) and slices[self.slices_done].due <= now:
+            piece, label = slices[self.slices_done], self.labels[slices[self.slices_done].head]
+            self.slices_done += 1
+            if not label.open:
+                continue
+            self.lesson(piece.head, 0, piece.mass, piece.due - self.at)
+            label.taught += piece.mass
+            if piece.due == label.ends:
+                label.settle(0.0)
+        self.reschedule()
+
+    def teach_unsubscribe(self, weight: float, now: float) -> None:
+        """Its part of one unsubscribe: so much positive, the rest negative."""
+        label = self.labels["unsubscribe"]
+        rest = 1 - weight - label.taught
+        self.lesson("unsubscribe", 1, weight, now - self.at)
+        self.lesson("unsubscribe", 0, rest, now - self.at)
+        label.settle(weight)
+
+
+def take_back(
+    decision: Decision, user: User | None, mine: list[Decision], now: float, half_life: float
+) -> None:
+    """The send did not happen: its burden, its count and its place as the last send; once.
+
+    `mine` are the user's decisions: the next send remembers this one as the last before it, and
+    must not bring it back.
+    """
+    if not decision.counts_in_burden:
+        return
+    decision.counts_in_burden = False
+    if user is None:
+        return
+    at = max(now, user.burden_at)
+    user.burden = without_send(user.burden, user.burden_at, decision.at, at, half_life)
+    user.burden_at = at
+    user.sends -= 1
+    user.version += 1
+    for other in mine:
+        if other is not decision and other.at >= decision.at and other.last_before == decision.at:
+            other.last_before = decision.last_before
+    if user.last_send_at == decision.at:
+        user.last_send_at = decision.last_before
+
+
+def shares(sends: list[Decision], now: float) -> dict[str, float]:
+    """What each send of the last 7 days takes of an unsubscribe that names none, by id."""
+    recent = [send for send in sends if send.at >= now - CREDIT_WINDOW_S]
+    weights = credit([send.commit.hazard for send in recent])
+    return {send.id: weight for send, weight in zip(recent, weights, strict=True)}

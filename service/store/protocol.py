@@ -1,0 +1,316 @@
+"""The store: everything that outlives a request, behind one protocol.
+
+Each method is one step that happens whole or not at all; on Redis it is one script, or a pipeline
+of independent scripts where it takes a list. Times are arguments (seconds since the epoch): no
+script reads a clock, so a simulated day is as good as a real one. A store that cannot be reached
+raises `StoreError`, and then nothing was acknowledged.
+
+Two implementations pass the same conformance suite: `redis.RedisStore` and `memory.MemoryStore`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal, Protocol
+
+from engine.outcome import HeadName, Slice
+
+SHARDS = 64
+"""Fixed for the life of a deployment: user ids are spread over this many hash tags."""
+
+
+class EventType(StrEnum):
+    """Feedback that a sender reports."""
+
+    CLICK = "click"
+    UNSUBSCRIBE = "unsubscribe"
+    SUBSCRIBE = "subscribe"
+    DISMISS = "dismiss"
+    CONVERSION = "conversion"
+    SENT = "sent"
+    NOT_SENT = "not_sent"
+    """The answer was not carried out: teaches nothing, and a send's burden is taken back."""
+    EXTERNAL_SEND = "external_send"
+
+
+class EventStatus(StrEnum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    """This user's event of the same id was taken before; nothing happened."""
+    LATE = "late"
+    """Its window had closed: logged, acts on the user's state, teaches nothing."""
+    UNKNOWN = "unknown"
+    """No such decision of this user; an unsubscribe still takes effect for the user."""
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredUser:
+    """A user's state; a user never seen has version 0 and the other defaults."""
+
+    version: int = 0
+    """Raised by every change that a decision could depend on; compared at commit."""
+    burden: float = 0.0
+    burden_at: float = 0.0
+    last_send_at: float | None = None
+    first_seen_at: float | None = None
+    unsubscribed: bool = False
+    decisions: int = 0
+    sends: int = 0
+    """Sends through Forbear that were not taken back by not_sent; external sends not included."""
+    clicks: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An idempotency record's name and the fingerprint of the request it belongs to."""
+
+    key: str
+    """Unique for (API key, user, idempotency key); kept for 24 hours."""
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """The answer that an earlier request with the same idempotency key got."""
+
+    fingerprint: str
+    answer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A decision to be made durable, with all that its later events need."""
+
+    user_id: str
+    expected_version: int
+    now: float
+    decision_id: str
+    """Starts with the two-digit shard of the user and a dash."""
+    action: str | None
+    row: bytes
+    """The decision log row; opaque here."""
+    answer: bytes
+    """What the sender gets; kept with the idempotency record."""
+    burden_after: float | None
+    """The user's burden at `now` including this send; None for an abstention."""
+    hazard: float
+    """Logged probability of unsubscribing: shares out an unsubscribe that names no decision."""
+    teaching: bytes
+    """What the learner needs of this decision; empty where it can teach nothing."""
+    slices: tuple[Slice, ...]
+    """In order of `due`; the last of each head closes that label's window. Empty: no open label."""
+    confirm_by: float | None
+    """Deferred: without `sent` by then the decision is censored and its send taken back."""
+    gain_event: Literal["click", "conversion"]
+    """Which event is this decision's click label."""
+    idempotency: Idempotency | None = None
+    censored: bool = False
+    """The row is a contention record: no state is compared, none but the log is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The decision is durable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """The user's state has changed since it was read; nothing was written."""
+
+    user: StoredUser
+
+
+@dataclass(frozen=True, slots=True)
+class UserRead:
+    """Who to read, and the idempotency record to look for."""
+
+    user_id: str
+    idempotency: Idempotency | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One piece of feedback; validated, with the service's clock at arrival in `now`."""
+
+    event_id: str
+    type: EventType
+    user_id: str
+    now: float
+    at: float
+    """When the sender says it happened; logged, and the start of nothing."""
+    decision_id: str | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDecision:
+    """A decision with what became of it."""
+
+    row: bytes
+    click: float | None
+    """Label: 1, 0, or None while open, or when there is none."""
+    unsubscribe: float | None
+    """Label: 1, 0, a share of one, or None while open, or when there is none."""
+    status: Literal["open", "resolved", "censored"]
+    events: tuple[tuple[str, float], ...]
+    """(type, time of arrival) of every event taken for this decision, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEntry:
+    """One lesson for the learner, self-contained: catalog edits cannot change its meaning."""
+
+    entry_id: str
+    """Redis stream id, e.g. "1700000000000-0"; ordered within its shard."""
+    decision_id: str
+    head: HeadName
+    label: int
+    weight: float
+    taught: float
+    """Mass of negative slices taught for this head of this decision before this entry."""
+    delay: float
+    """Seconds from the decision to this entry's event or deadline."""
+    first: bool
+    """True for the first entry of its decision: its context has not been seen before."""
+    teaching: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the learner has applied: positions and model are moved together or not at all."""
+
+    version: int
+    """Version of the model blob that contains exactly the entries up to `positions`."""
+    positions: tuple[str, ...]
+    """Last applied stream id of each shard, "0-0" before the first; SHARDS long."""
+    cut: tuple[str, ...] | None
+    """The round fixed but not yet applied: the ids to apply up to; None between rounds."""
+    applied: int
+    """Number of entries applied in all."""
+
+
+class Store(Protocol):
+    """All state of a deployment."""
+
+    async def ping(self) -> None:
+        """Raise `StoreError` unless the store answers."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+    # -- deciding ---------------------------------------------------------------------------
+
+    async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
+        """Each user's state, or the replay of an answer given before; order kept.
+
+        A tombstone left by erasure makes its user read as unsubscribed.
+        """
+
+    async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
+        """Each decision: the user's state compared, then state, row and deadlines written.
+
+        The comparison is made for every action, abstaining too: refusing only sends would make
+        the recorded rows conditional on success and their propensities wrong. A send to a user
+        who is unsubscribed is a conflict whatever the version. An abstention does not raise the
+        version (nothing a decision depends on has changed). Appends the row to the shard's log.
+        """
+
+    # -- feedback ---------------------------------------------------------------------------
+
+    async def record_events(self, events: Sequence[Event]) -> list[EventStatus]:
+        """Each event's status, after its effects: state, labels, lessons, log; order kept."""
+
+    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+        """Close windows due by `now`: teach negatives, settle labels, censor the unconfirmed.
+
+        At most `limit` decisions per shard and call. Returns the earliest deadline left in any
+        shard (it may be past, when the limit was reached), or None.
+        """
+
+    # -- looking up -------------------------------------------------------------------------
+
+    async def decision(self, decision_id: str) -> StoredDecision | None:
+        """A decision by its id, while it is kept."""
+
+    async def user(self, user_id: str) -> StoredUser:
+        """A user's state."""
+
+    async def erase(self, user_id: str, now: float) -> Mapping[str, int]:
+        """Delete all that leads back to the user; what was deleted, counted by kind.
+
+        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing.
+        """
+
+    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
+        """Mark users as unsubscribed without teaching anything; how many were not before."""
+
+    # -- catalog and access -----------------------------------------------------------------
+
+    async def catalog_version(self) -> int:
+        """Rises with every change of the catalog; 0 before the first."""
+
+    async def catalog(self) -> tuple[int, Mapping[str, bytes]]:
+        """The version and every message as stored, in one step."""
+
+    async def put_message(self, message_id: str, body: bytes) -> bool:
+        """Write a message; True if it is new."""
+
+    async def delete_message(self, message_id: str) -> bool:
+        """Remove a message; False if there was none."""
+
+    async def api_keys(self) -> Mapping[str, bytes]:
+        """Key id -> stored record (hash and scopes, never the key)."""
+
+    async def put_api_key(self, key_id: str, body: bytes) -> None:
+        """Write an API key's record."""
+
+    # -- learning ---------------------------------------------------------------------------
+
+    async def acquire_lease(self, token: str, ttl_s: float) -> int | None:
+        """Become the one learner, or stay it: the fencing epoch; None while another holds it.
+
+        The epoch rises whenever the holder changes.
+        """
+
+    async def release_lease(self, token: str) -> None:
+        """Stop being the learner, if this token holds the lease."""
+
+    async def load_checkpoint(self) -> Checkpoint | None:
+        """The learner's position; None before the first round."""
+
+    async def stream_ends(self) -> tuple[str, ...]:
+        """Last id of each shard's event stream, "0-0" where there is none."""
+
+    async def read_stream(
+        self, shard: int, after: str, until: str, limit: int
+    ) -> list[StreamEntry]:
+        """Entries of one shard with after < id <= until, oldest first."""
+
+    async def fix_cut(self, epoch: int, cut: Sequence[str]) -> bool:
+        """Store the next round's cut beside the checkpoint; False when the epoch is stale."""
+
+    async def commit_round(self, epoch: int, version: int, blob: bytes, applied: int) -> bool:
+        """Move checkpoint and model to the fixed cut; False, and nothing moved, if stale.
+
+        The blob is written first under its version, then one script compares the epoch and moves
+        positions, version and the current model's pointer together, clears the cut and appends it
+        to the rounds' history. The last five blobs are kept.
+        """
+
+    async def rounds(self) -> list[tuple[str, ...]]:
+        """The kept history of committed cuts, oldest first."""
+
+    async def current_version(self) -> int:
+        """Version of the published model; 0 before the first."""
+
+    async def load_model(self, version: int) -> bytes | None:
+        """A published model; None when it is not kept any more."""
+
+    async def entries_added(self) -> int:
+        """Lessons ever appended to the event streams: minus `applied`, the learner's lag."""
+
+    async def trim(self, before_ms: int) -> int:
+        """Drop applied event-stream entries older than `before_ms` (stream time); how many."""

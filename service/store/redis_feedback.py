@@ -1,0 +1,120 @@
+"""Feedback on Redis: events, the sweep of closed windows, looking up, erasure, imports."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from service.store.keys import TAGS, log_key, shard_of, shard_of_decision, tombstone
+from service.store.protocol import Event, EventStatus, StoredDecision
+from service.store.redis_client import Argument, Command, Part, call
+
+_LOG_BATCH = 500
+"""Entries that one script of erasure looks at: a millisecond or so of the server's time."""
+
+
+class Feedback(Part):
+    """What happens to users and decisions after the answer."""
+
+    async def record_events(self, events: Sequence[Event]) -> list[EventStatus]:
+        """One script per event, all in one round trip."""
+        replies = await self._client.run([self._event_command(event) for event in events])
+        return [EventStatus(reply.decode()) for reply in replies]
+
+    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+        """One script per shard, all in one round trip."""
+        replies = await self._client.run(
+            [call("sweep", tag, now, limit, self._rules.half_life_s) for tag in TAGS]
+        )
+        return min((float(due) for due in replies if due is not None), default=None)
+
+    async def decision(self, decision_id: str) -> StoredDecision | None:
+        """A decision by its id, while it is kept."""
+        shard = shard_of_decision(decision_id)
+        if shard is None:
+            return None
+        reply = await self._client.one(*call("decision_read", TAGS[shard], decision_id))
+        if reply is None:
+            return None
+        row, flat = reply
+        return _decision(row, dict(zip(flat[::2], flat[1::2], strict=True)))
+
+    async def erase(self, user_id: str, now: float) -> Mapping[str, int]:  # noqa: ARG002 - protocol
+        """State first, so that nothing new can be written, then the shard's log in batches.
+
+        Cut off in between, it can simply be asked for again.
+        """
+        shard = shard_of(user_id)
+        mark = tombstone(self._rules.tombstone_secret, user_id)
+        reply = await self._client.one(*call("erase", TAGS[shard], user_id, mark))
+        kinds = ("users", "decisions", "event_ids", "idempotency_records", "tombstones_left")
+        return dict(zip(kinds, reply, strict=True)) | {
+            "log_entries": await self._erase_log(shard, user_id)
+        }
+
+    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
+        """One script per shard concerned, all in one round trip."""
+        by_shard: dict[int, list[Argument]] = defaultdict(list)
+        for user_id in user_ids:
+            by_shard[shard_of(user_id)] += (
+                user_id,
+                tombstone(self._rules.tombstone_secret, user_id),
+            )
+        return sum(
+            await self._client.run(
+                [
+                    call("import_unsubscribed", TAGS[shard], now, *users)
+                    for shard, users in by_shard.items()
+                ]
+            )
+        )
+
+    def _event_command(self, event: Event) -> Command:
+        return call(
+            "event",
+            TAGS[shard_of(event.user_id)],
+            event.user_id,
+            tombstone(self._rules.tombstone_secret, event.user_id),
+            event.event_id,
+            event.type,
+            event.now,
+            event.at,
+            event.decision_id or b"",
+            b"" if event.value is None else event.value,
+            self._rules.half_life_s,
+            self._rules.retention_s,
+        )
+
+    async def _erase_log(self, shard: int, user_id: str) -> int:
+        newest = await self._client.one("XREVRANGE", log_key(shard), "+", "-", "COUNT", 1)
+        until = newest[0][0] if newest else b"0-0"
+        deleted, after = 0, b"0-0"
+        while after:
+            count, after = await self._client.one(
+                *call("erase_log", TAGS[shard], user_id, after, until, _LOG_BATCH)
+            )
+            deleted += count
+        return deleted
+
+
+_STATUS: Mapping[bytes, Literal["open", "resolved", "censored"]] = {
+    b"open": "open",
+    b"resolved": "resolved",
+    b"censored": "censored",
+}
+
+
+def _decision(row: bytes, fields: Mapping[bytes, bytes]) -> StoredDecision:
+    count = int(fields.get(b"n", 0))
+    taken = (fields[b"n%d" % i].decode().split(" ") for i in range(1, count + 1))
+    status = _STATUS[fields.get(b"s", b"open")]
+    return StoredDecision(
+        row,
+        _label(fields.get(b"cl")),
+        _label(fields.get(b"ul")),
+        status,
+        tuple((kind, float(now)) for kind, now in taken),
+    )
+
+
+def _label(field: bytes | None) -> float | None:
+    return None if field in (None, b"none") else float(field)

@@ -1,0 +1,338 @@
+"""Random histories through both stores: replies, states, labels and lessons the same at each step.
+
+At the end every label is held against `engine.attribution.settle`, which knows nothing of steps.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
+from service.store.keys import shard_of
+from service.store.memory import MemoryStore
+from service.store.protocol import (
+    Commit,
+    Event,
+    EventStatus,
+    EventType,
+    Idempotency,
+    Replayed,
+    Store,
+    StoredDecision,
+    StoredUser,
+    StreamEntry,
+    UserRead,
+)
+from service.store.redis import RedisStore
+from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET, abstention, send, slices
+
+Result = TypeVar("Result")
+
+NEIGHBOUR = next(f"n{i}" for i in range(9_999) if shard_of(f"n{i}") == shard_of("u1"))
+USERS = ("u1", NEIGHBOUR)
+
+PAUSES = (0.0, 1.0, HOUR, HOUR, DAY - HOUR, DAY, DAY, 3 * DAY, 6 * DAY, 7 * DAY)
+"""Chosen so that events fall on, before and after slices, windows, confirmations, the retention."""
+
+TYPES = (
+    "subscribe",
+    "click",
+    "click",
+    "unsubscribe",
+    "unsubscribe",
+    "not_sent",
+    "not_sent",
+    "subscribe",
+    "sent",
+    "dismiss",
+    "conversion",
+    "external_send",
+)
+
+
+@dataclass(frozen=True)
+class Decide:
+    user: str
+    kind: str
+    hazard: float
+    stale: bool
+    key: str | None
+
+
+@dataclass(frozen=True)
+class Happen:
+    user: str
+    type: EventType
+    about: int | None
+    """Which of the user's decisions, counted from the last; None names none."""
+    event_id: str
+
+
+@dataclass(frozen=True)
+class Pass:
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sweep:
+    limit: int
+
+
+@dataclass(frozen=True)
+class Leave:
+    user: str
+    erase: bool
+
+
+users = st.sampled_from([*USERS[:1] * 5, *USERS[1:]])
+decides = st.builds(
+    Decide,
+    users,
+    st.sampled_from([*["send"] * 4, "deferred", "deferred", "abstain", "unprompted", "contention"]),
+    st.sampled_from([0.0, 0.01, 0.03]),
+    st.sampled_from([*[False] * 9, True]),
+    st.sampled_from([*[None] * 6, "k1", "k2"]),
+)
+happens = st.builds(
+    Happen,
+    users,
+    st.sampled_from(TYPES).map(EventType),
+    st.sampled_from([None, None, *[0] * 6, 1, 1, 1, 2, 3, 99]),
+    st.integers(0, 99).map(lambda number: f"e{number}"),
+)
+passes = st.builds(Pass, st.sampled_from(PAUSES))
+sweeps = st.builds(Sweep, st.sampled_from([1, 1000, 1000]))
+leaves = st.builds(Leave, users, st.booleans())
+
+# Weighted: a history is mostly decisions and events, and few people leave.
+steps = st.sampled_from(
+    [*[decides] * 5, *[happens] * 9, *[passes] * 4, sweeps, sweeps, leaves]
+).flatmap(lambda step: step)
+
+
+@dataclass
+class Past:
+    """A decision as the specification sees it."""
+
+    commit: Commit
+    arrivals: list[Arrival] = field(default_factory=list)
+
+    def ends(self) -> Ends:
+        ends = {piece.head: piece.due for piece in self.commit.slices}
+        return Ends(
+            ends.get("click"),
+            ends.get("unsubscribe"),
+            self.commit.confirm_by,
+            self.commit.gain_event,
+        )
+
+    def takes_blame(self, now: float) -> bool:
+        """Its unsubscribe label could still change, by the rules alone."""
+        end = self.ends().unsubscribe
+        if end is None or now >= end or any(a.type == "unsubscribe" for a in self.arrivals):
+            return False
+        by = self.commit.confirm_by
+        seen = replace(self.ends(), confirm_by=by if by is not None and now >= by else None)
+        return not settle(self.arrivals, seen).censored
+
+
+class Twins:
+    """The two stores, driven as one, with the clock and what the specification needs to know."""
+
+    def __init__(self, memory: Store, redis: Store) -> None:
+        self.memory, self.redis = memory, redis
+        self.now = NOW
+        self.made: list[Commit] = []
+        self.past: dict[str, Past] = {}
+
+    async def both(
+        self, one: Coroutine[Any, Any, Result], two: Coroutine[Any, Any, Result]
+    ) -> Result:
+        expected, actual = await one, await two
+        assert expected == actual
+        return expected
+
+    async def take(self, step: Decide | Happen | Pass | Sweep | Leave) -> None:
+        match step:
+            case Decide():
+                await self.decide(step)
+            case Happen():
+                await self.happen(step)
+            case Pass(seconds):
+                self.now += seconds
+            case Sweep(limit):
+                await self.both(
+                    self.memory.sweep(self.now, limit), self.redis.sweep(self.now, limit)
+                )
+            case Leave(user, erase):
+                await (self.erase(user) if erase else self.opt_out(user))
+
+    async def decide(self, step: Decide) -> None:
+        once = Idempotency(f"{step.user}/{step.key}", "f") if step.key else None
+        read = [UserRead(step.user, once)]
+        (state,) = await self.both(self.memory.read_users(read), self.redis.read_users(read))
+        version = 0 if isinstance(state, Replayed) else state.version
+        commit = self.proposal(step, version + step.stale, once)
+        (outcome,) = await self.both(self.memory.commit([commit]), self.redis.commit([commit]))
+        if type(outcome).__name__ == "Committed":
+            self.made.append(commit)
+            self.forget([p for p in self.of(step.user) if p.commit.now <= self.now - 9 * DAY])
+            self.past[commit.decision_id] = Past(commit)
+
+    def proposal(self, step: Decide, version: int, once: Idempotency | None) -> Commit:
+        name, now = f"d{len(self.made)}", self.now
+        common: dict[str, Any] = {"expected_version": version, "idempotency": once}
+        if step.kind == "send":
+            return send(name, step.user, now, hazard=step.hazard, **common)
+        if step.kind == "deferred":
+            by = now + DAY
+            return send(name, step.user, now, hazard=step.hazard, confirm_by=by, **common)
+        if step.kind == "unprompted":
+            common |= {"slices": slices(now)[:2], "teaching": b"t", "gain_event": "conversion"}
+        return abstention(name, step.user, now, censored=step.kind == "contention", **common)
+
+    async def happen(self, step: Happen) -> None:
+        own = [commit.decision_id for commit in self.made if commit.user_id == step.user]
+        about = None
+        if step.about is not None:
+            about = own[-1 - step.about] if step.about < len(own) else "00-never"
+        event = Event(step.event_id, step.type, step.user, self.now, self.now, about)
+        before = await self.memory.user(step.user)
+        statuses = await self.both(
+            self.memory.record_events([event]), self.redis.record_events([event])
+        )
+        self.note(event, statuses[0], before)
+
+    def note(self, event: Event, status: EventStatus, before: StoredUser) -> None:
+        """What each decision of the user sees of an event, by the specification."""
+        if status is EventStatus.DUPLICATE:
+            return
+        named = None if status is EventStatus.UNKNOWN else self.past.get(event.decision_id or "")
+        if event.type is not EventType.UNSUBSCRIBE:
+            if named:
+                named.arrivals.append(Arrival(event.type, event.now))
+            return
+        shares: dict[str, float] = {}
+        if named:
+            shares = {named.commit.decision_id: 1.0}
+        elif status is EventStatus.ACCEPTED:
+            shares = self.shares(event.user_id)
+        if not before.unsubscribed:
+            self.blame(event.user_id, shares)
+        if named:
+            # No outcome if the user was gone already, but it still shows that the push went out.
+            named.arrivals.append(Arrival("unsubscribe", event.now, None))
+
+    def shares(self, user: str) -> dict[str, float]:
+        recent = [
+            p
+            for p in self.of(user)
+            if p.commit.now >= self.now - CREDIT_WINDOW_S and p.takes_blame(self.now)
+        ]
+        weights = credit([p.commit.hazard for p in recent])
+        return {p.commit.decision_id: w for p, w in zip(recent, weights, strict=True)}
+
+    def blame(self, user: str, shares: dict[str, float]) -> None:
+        for past in self.of(user):
+            if past.takes_blame(self.now):
+                share = shares.get(past.commit.decision_id)
+                past.arrivals.append(Arrival("unsubscribe", self.now, share, named=False))
+
+    async def opt_out(self, user: str) -> None:
+        before = await self.memory.user(user)
+        await self.both(
+            self.memory.import_unsubscribed([user], self.now),
+            self.redis.import_unsubscribed([user], self.now),
+        )
+        if not before.unsubscribed:
+            self.blame(user, {})
+
+    async def erase(self, user: str) -> None:
+        await self.both(self.memory.erase(user, self.now), self.redis.erase(user, self.now))
+        self.forget(self.of(user))
+
+    def of(self, user: str) -> list[Past]:
+        return [past for past in self.past.values() if past.commit.user_id == user]
+
+    def forget(self, gone: Iterable[Past]) -> None:
+        for past in gone:
+            del self.past[past.commit.decision_id]
+
+    async def compare(self, decisions: int) -> None:
+        """Users, lessons and the last decisions."""
+        for user in USERS:
+            expected, actual = await self.memory.user(user), await self.redis.user(user)
+            assert expected.burden == pytest.approx(actual.burden, abs=1e-12)
+            assert replace(expected, burden=0.0) == replace(actual, burden=0.0)
+        for commit in self.made[-decisions:]:
+            name = commit.decision_id
+            await self.both(self.memory.decision(name), self.redis.decision(name))
+        assert await lessons(self.memory) == await lessons(self.redis)
+
+    async def check_against_the_specification(self) -> None:
+        while (due := await self.memory.sweep(NOW + 400 * DAY)) is not None:
+            assert due
+        await self.redis.sweep(NOW + 400 * DAY)
+        await self.compare(len(self.made))
+        entries = await lessons(self.memory)
+        for name, past in self.past.items():
+            if past.commit.censored:
+                continue
+            found = await self.redis.decision(name)
+            assert found is not None
+            labels = settle(past.arrivals, past.ends())
+            assert labels == Labels(found.click, found.unsubscribe, found.status == "censored")
+            check_lessons(found, [entry for entry in entries if entry.decision_id == name])
+
+
+def check_lessons(found: StoredDecision, entries: list[StreamEntry]) -> None:
+    """What was taught of a decision adds up to its labels."""
+    assert [i == 0 for i in range(len(entries))] == [entry.first for entry in entries]
+    if found.status == "censored":
+        return
+    for head, label in (("click", found.click), ("unsubscribe", found.unsubscribe)):
+        mine = [entry for entry in entries if entry.head == head]
+        positive = sum(entry.weight for entry in mine if entry.label == 1)
+        negative = sum(entry.weight for entry in mine if entry.label == 0)
+        if label is not None:
+            assert label == pytest.approx(positive)
+            assert negative >= 1.0 - label - 1e-9
+        if label == 0.0:
+            assert negative == pytest.approx(1.0)
+
+
+async def lessons(store: Store) -> list[StreamEntry]:
+    found: list[StreamEntry] = []
+    for shard in sorted({shard_of(user) for user in USERS}):
+        found += await store.read_stream(shard, "0-0", f"{2**63}-0", 10_000)
+    return [replace(entry, entry_id="") for entry in found]
+
+
+async def live(history: Iterable[Decide | Happen | Pass | Sweep | Leave], url: str) -> None:
+    redis = await RedisStore.open(
+        url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET, read_timeout_s=20.0
+    )
+    try:
+        twins = Twins(MemoryStore(half_life_s=HALF_LIFE_S, tombstone_secret=SECRET), redis)
+        for step in history:
+            await twins.take(step)
+            await twins.compare(4)
+        await twins.check_against_the_specification()
+    finally:
+        await redis.close()
+
+
+@settings(max_examples=100, deadline=None)
+@given(history=st.lists(steps, min_size=20, max_size=50))
+def test_both_stores_live_the_same_history(
+    redis_url: str, history: list[Decide | Happen | Pass | Sweep | Leave]
+) -> None:
+    Redis.from_url(redis_url).flushall()
+    first = [Decide(user, "send", 0.01, stale=False, key=None) for user in USERS]
+    asyncio.run(live([*first, *history], redis_url))
