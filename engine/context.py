@@ -43,6 +43,8 @@ CONSTANT, BURDEN, BURDEN_LOG = 0, 1, 2
 RESERVED = 3
 """The first slots of the common block are these three, never a hash."""
 
+MOST_BURDEN = 12.0
+"""Beyond this the heads are flat: nobody was sent to so often by anything that learns."""
 CONTEXT_NORM = 4.0
 CLIP = 3.0
 OUTLIER = 10.0
@@ -107,6 +109,7 @@ def message_slots(context: Hashes, message: Hashes) -> Slots:
 
 def burden_features(burden: float) -> tuple[float, float]:
     """Burden as the heads see it: straight, and bent, so that a first send may weigh most."""
+    burden = min(burden, MOST_BURDEN)
     return burden / 4.0, math.log1p(burden)
 
 
