@@ -131,6 +131,27 @@ def test_unresolved_and_censored_decisions_are_left_out_whole(tmp_path: Path) ->
     assert (batch.time / 1000.0).astype(int).tolist() == [0, 1, 5, 6, 7, 8, 9]
 
 
+def test_decisions_without_candidates_or_with_other_contexts_are_read(tmp_path: Path) -> None:
+    made = records(60)
+    for k in range(0, 60, 3):
+        made[k] |= {"candidates": [], "action": None, "propensity": 1.0, "abstain_propensity": 1.0}
+        made[k]["context"] = {f"key {k}": k}
+    log = decision_log(written(tmp_path / "log.jsonl", made), context=("tenure",))
+    batch = next(log.batches())
+    assert batch.pmf is not None
+    assert batch.features is not None
+    assert [1.0, 0.0, 0.0] == batch.pmf[0].tolist()
+    assert [0.5, 0.0] == batch.features[0].tolist()
+    assert [0.5, 1.0] == batch.features[1].tolist()
+
+
+def test_a_truncated_jsonl_is_one_sentence(tmp_path: Path) -> None:
+    path = written(tmp_path / "log.jsonl", records(20))
+    path.write_text(path.read_text()[:-60])
+    with pytest.raises(BadInput, match=r"log\.jsonl cannot be read"):
+        list(decision_log(path).batches())
+
+
 def test_a_changed_abstain_reward_changes_no_figure(tmp_path: Path) -> None:
     policies: list[TargetPolicy] = [Logged(), Never(), Repriced(Prices(unsubscribe=5.0))]
     plain, paid = records(), records()
