@@ -25,7 +25,6 @@ from engine.evaluation.readers.tables import (
     literal,
     numbers,
     open_table,
-    quoted,
     stable_id,
 )
 
@@ -81,7 +80,7 @@ def _expressions(table: Table, arms: tuple[str, ...], context: tuple[str, ...]) 
         chosen[name] = f"[CAST(c.{name} AS DOUBLE) for c in candidates]"
     chosen["law"] = "[CAST(c.propensity AS DOUBLE) for c in candidates]"
     for name in context:
-        chosen[f"context:{name}"] = f"COALESCE(TRY_CAST(context.{quoted(name)} AS DOUBLE), 0.0)"
+        chosen[f"context:{name}"] = f"COALESCE(TRY_CAST(context[{literal(name)}] AS DOUBLE), 0.0)"
     if "conversion" in table.types:
         chosen["conversion"] = "COALESCE(CAST(conversion AS DOUBLE), 0.0)"
     return chosen
