@@ -1,8 +1,9 @@
 """A context becomes hashed sparse features, and features become slots of the weight table.
 
-Strings and booleans are indicators ("country=DE"). Numbers are standardised by a running mean and
-deviation and clipped to +-3: a raw 10,000 inside a message cross would give an untried message a
-prior of thousands of logits. What is missing, and a value never seen before, are features of their
+Strings are indicators ("country=DE"). Numbers, and booleans as 0 and 1, are standardised by a
+running mean and deviation and clipped to +-3: a raw 10,000 inside a message cross would give an
+untried message a prior of thousands of logits, and what is not centred moves with the constant,
+which a learner without covariances pays for (regret of either head up by a fifth). What is missing, and a value never seen before, are features of their
 own once their key is known. The whole context is scaled to a typical squared length of at most
 `CONTEXT_NORM`, so the prior of a cold logit does not depend on how many facts a sender knows.
 
@@ -21,14 +22,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decision import Context
+from engine.decision import Context, Floats
 from engine.errors import BadInput
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Singles: TypeAlias = NDArray[np.float32]
 Slots: TypeAlias = NDArray[np.int64]
 
-ENCODER_VERSION = 1
+ENCODER_VERSION = 2
 BITS = 18
 SLOTS = 1 << BITS
 PAD = SLOTS
@@ -96,9 +97,14 @@ def message_slots(context: Hashes, message: Hashes) -> Slots:
     return slots
 
 
-def burden_features(burden: float) -> tuple[float, float]:
-    """Burden as the heads see it: straight, and bent, so that a first send may weigh most."""
-    return burden / 4.0, math.log1p(burden)
+def burden_features(burden: Floats) -> tuple[Floats, Floats]:
+    """Burden as the heads see it, any shape: what is convex in it, and a curve that bends.
+
+    Together they span straight lines. Both are about 0 at a usual burden and hardly correlated,
+    for the reason that numbers are centred.
+    """
+    bent = np.log1p(burden)
+    return burden / 2.0 - 0.9 * bent, bent - 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,7 @@ class EncoderState:
         values: list[float] = []
         doubtful: list[tuple[int, int]] = []
         for key, value in context.items():
-            if isinstance(value, (str, bool)):
+            if isinstance(value, str):
                 name = name_hash(f"{key}={value}")
                 hashes.append(name)
                 values.append(1.0)
@@ -208,7 +214,7 @@ class EncoderLearner:
         self._seen = state.seen.copy()
 
     def learn_context(self, numbers: Mapping[str, float], indicators: list[str]) -> None:
-        """Count a context: its raw numbers, and the keys of its strings and booleans."""
+        """Count a context: its numbers and booleans as they are, and the keys of its strings."""
         squared = float(len(indicators))
         for key, value in numbers.items():
             scale = self._scales.get(key) or Scale()

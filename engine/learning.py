@@ -30,8 +30,8 @@ from engine.snapshot import Snapshot, State, features
 class Priors:
     """What both heads believe before their first lesson, and how fast outcomes come."""
 
-    click: Prior = Prior(base_rate=0.02)
-    unsubscribe: Prior = Prior(base_rate=0.002, attribute=40.0, message=160.0)
+    click: Prior = Prior(base_rate=0.02, attribute=12.0, message=32.0)
+    unsubscribe: Prior = Prior(base_rate=0.002)
     delays: DelayLaws = DelayLaws()
 
 
@@ -68,7 +68,7 @@ _DECODE = msgspec.msgpack.Decoder(_Teaching).decode
 
 def teaching(encoded: EncodedContext, context: Context, burden: float, message: Hashes) -> bytes:
     """What a decision can teach, self-contained; `message` is (A + 1,)."""
-    numbers = {key: value for key, value in context.items() if not isinstance(value, (str, bool))}
+    numbers = {k: float(value) for k, value in context.items() if not isinstance(value, str)}
     return _ENCODE(
         _Teaching(
             encoded.hashes.tobytes(),

@@ -1,21 +1,72 @@
 """The price of patience: what one more send now costs in later value, and what leaving costs.
 
-`Patience` is the seam; today both are constants that somebody configures.
+    L_u = v S(b),   price = v (W(b) - S(b)) >= 0,   v: the user's running mean value
+
+W and S are the worth of waiting and of a user who stays after a send, in clicks, from the decision
+process over his burden (`burden_process`), with the heads' forecasts for this user at any burden
+and in any moment. Burden stands in the common block alone, so its effect on a logit is the same
+for every user and message: the grid costs one small vector, not another forecast. The hazard is the
+expected one: pessimism is for the decision, not for the future.
+
+An unsubscribe loses S and not W: the send has been made either way, and price accounts for it.
+
+What this process remembers is a start for the iteration, by kind of user (how likely the best click
+and its unsubscribe are), and recent moments; both only shorten or steady the computation. Danger: a
+confident but wrong model of patience is worse than a flat cost, so burden may only tire (monotone
+effects), the price is capped, and a message's send cost is charged on top of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
 
+from engine.burden_process import Pace, Process, improved, process
+from engine.catalog import Catalog
 from engine.decision import Floats, Request
+from engine.moments import Kind, Moments
+from engine.snapshot import Forecast, Snapshot
+
+DAY = 86400.0
+MOMENT_NODES = 8
+"""Moments that stand for the pool: means of equal parts of it, in order of their effect."""
+KINDS = 32
+"""Kinds of users along each axis, half a logit wide."""
+LOWEST = -12.0, -16.0
+"""Smallest logit of a click and of an unsubscribe that makes a kind of its own."""
+ROUNDS, FIRST_ROUNDS = 2, 8
+"""Rounds of policy iteration for a known kind of user, and for one met for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a decision knows of N users' futures; K is the longest list of candidates."""
+
+    snapshot: Snapshot
+    catalog: Catalog
+    requests: Sequence[Request]
+    rows: NDArray[np.int64]
+    """(N, K) catalog rows of the candidates."""
+    offered: NDArray[np.bool_]
+    """(N, K) what is not padding."""
+    forecast: Forecast
+    burdens: Floats
+    """(N,) of the forecast."""
+    send_cost: Floats
+    """(N, K)"""
+    value: Floats
+    """(N,) running mean of what a click of each user is worth."""
+    half_life: float
+    """Of the burden, in seconds."""
 
 
 class Patience(Protocol):
     """Prices the future of N users."""
 
-    def costs(self, requests: Sequence[Request], burdens: Floats) -> tuple[Floats, Floats]:
+    def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """(N,) cost of losing each user, and (N,) price of one more send; in the unit of value."""
 
 
@@ -26,8 +77,89 @@ class ConstantPatience:
     unsubscribe_cost: float = 5.0
     price: float = 0.0
 
-    def costs(self, requests: Sequence[Request], burdens: Floats) -> tuple[Floats, Floats]:
+    def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """The configured numbers."""
-        del burdens
-        size = len(requests)
+        size = len(outlook.requests)
         return np.full(size, self.unsubscribe_cost), np.full(size, self.price)
+
+
+class LearnedPatience:
+    """Costs that follow from the heads, each user by himself."""
+
+    def __init__(
+        self,
+        *,
+        horizon: float = 60 * DAY,
+        gap: float = DAY,
+        gap_after_send: float = 0.0,
+        most_price: float = 1.0,
+        keys: Mapping[str, Kind] | None = None,
+        strength: float = 1.0,
+    ) -> None:
+        """Times in seconds: how far ahead value counts, the mean time between a user's decisions,
+        and the minimum gap after a send. `most_price` is in clicks. `keys` declares which context
+        keys last and which pass. `strength` multiplies both costs.
+        """
+        self._horizon, self._gap, self._gap_after_send = horizon, gap, max(gap, gap_after_send)
+        self._most_price, self._strength = most_price, strength
+        self._moments = Moments(keys)
+        self._starts: dict[Pace, Floats] = {}
+
+    def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
+        """The module's formulas; 0 where a user has no candidate."""
+        self._moments.meet(outlook.requests)
+        pace = Pace(self._gap, self._gap_after_send, outlook.half_life, self._horizon)
+        of = process(pace)
+        values = self._solved(outlook, of)
+        waiting, sending = of.at(outlook.burdens, values)
+        scale = np.where(outlook.offered.any(axis=1), self._strength * outlook.value, 0.0)
+        price = np.clip(waiting - sending, 0.0, self._most_price)
+        return scale * np.maximum(sending, 0.0), scale * price
+
+    def _solved(self, outlook: Outlook, of: Process) -> Floats:
+        """(N, G) worth of the future at every burden of the grid."""
+        click, leave, weights = _everywhere(outlook, of.grid, self._moments)
+        unit = np.where(outlook.value > 0, outlook.value, 1.0)[:, None]
+        worth = expit(click) - (outlook.send_cost / unit)[:, None, None, :]
+        worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
+        stays = expit(-leave)
+        kinds = _kinds(click[:, 0].mean(axis=1), leave[:, 0].mean(axis=1), outlook.offered)
+        starts = self._starts.setdefault(of.pace, np.full((KINDS, KINDS, of.grid.size), np.nan))
+        values = starts[kinds]
+        rounds = FIRST_ROUNDS if np.isnan(values[:, 0]).any() else ROUNDS
+        values = np.nan_to_num(values)
+        for _ in range(rounds):
+            values = improved(values, worth, stays, weights, of)
+        starts[kinds] = values
+        return values
+
+
+def _everywhere(
+    outlook: Outlook, grid: Floats, moments: Moments
+) -> tuple[Floats, Floats, Floats]:
+    """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
+    here, there = outlook.snapshot.burden_effect(outlook.burdens), _tiring(outlook, grid)
+    shift = there[:, None, :, None, None] - here[:, :, None, None, None]
+    lasting = np.stack([outlook.forecast.click, outlook.forecast.unsubscribe])
+    logits = lasting[:, :, None, None, :] + shift
+    del moments
+    return logits[0], logits[1], np.ones(1)
+
+
+def _tiring(outlook: Outlook, grid: Floats) -> Floats:
+    """(2, G) what a burden adds to both logits; more of it never helps."""
+    click, leave = outlook.snapshot.burden_effect(grid)
+    return np.stack([np.minimum.accumulate(click), np.maximum.accumulate(leave)])
+
+
+def _kinds(
+    click: Floats, leave: Floats, offered: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cell of each user, by his best click at no burden and the unsubscribe beside it (N, K)."""
+    best = np.where(offered, click, -np.inf).argmax(axis=1)
+    place = np.arange(len(best))
+    first, second = (
+        np.clip((logit[place, best] - lowest) * 2.0, 0, KINDS - 1).astype(np.int64)
+        for logit, lowest in zip((click, leave), LOWEST, strict=True)
+    )
+    return first, second

@@ -18,7 +18,7 @@ from engine.context import EncodedContext
 from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserState
 from engine.exploration import Explorer, Options, Thompson, as_logged, rounded, with_floor
 from engine.learning import teaching
-from engine.patience import ConstantPatience, Patience
+from engine.patience import ConstantPatience, Outlook, Patience
 from engine.snapshot import Forecast, Snapshot
 from engine.valuation import Terms
 
@@ -165,8 +165,22 @@ def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
 def _scored(model: Model, asked: _Asked) -> _Scored:
     policy = model.policy
     forecast, p0 = _forecast(model, asked)
-    unsubscribe_cost, price = policy.patience.costs(asked.requests, asked.burdens)
     value = np.array([request.value for request in asked.requests])
+    send_cost = model.catalog.send_costs(asked.rows, policy.send_cost)
+    unsubscribe_cost, price = policy.patience.costs(
+        Outlook(
+            snapshot=model.snapshot,
+            catalog=model.catalog,
+            requests=asked.requests,
+            rows=asked.rows,
+            offered=asked.offered,
+            forecast=forecast,
+            burdens=asked.burdens,
+            send_cost=send_cost,
+            value=value,
+            half_life=policy.half_life,
+        )
+    )
     hazard = valuation.pessimistic(
         forecast.unsubscribe,
         forecast.unsubscribe_deviation,
@@ -179,7 +193,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         p0=p0,
         unsubscribe_cost=unsubscribe_cost,
         price=price,
-        send_cost=model.catalog.send_costs(asked.rows, policy.send_cost),
+        send_cost=send_cost,
     )
     reward = valuation.abstain_reward(terms.net, asked.offered, policy.rho)
     options = Options(

@@ -18,7 +18,18 @@ import numpy as np
 import vowpal_wabbit_next as vw
 from numpy.typing import NDArray
 
-from engine.context import ATTRIBUTE, BITS, COMMON, CONSTANT, MESSAGE, SLOTS, Singles, Slots
+from engine.context import (
+    ATTRIBUTE,
+    BITS,
+    BURDEN,
+    BURDEN_LOG,
+    COMMON,
+    CONSTANT,
+    MESSAGE,
+    SLOTS,
+    Singles,
+    Slots,
+)
 
 # Passed again on every load: a reloaded model forgets its loss and its step and learns something
 # else, silently.
@@ -39,10 +50,16 @@ class Prior:
     """What a head believes before its first lesson."""
 
     base_rate: float
-    common: float = 10.0
-    """Prior precision of weights of the context alone; likewise for the other two blocks."""
-    attribute: float = 10.0
-    message: float = 10.0
+    constant: float = 1.0
+    """Prior precision of the constant's weight: how sure the base rate is."""
+    burden: float = 1.0
+    """Of the two burden features' weights."""
+    common: float = 4.0
+    """Of the weights of the context alone."""
+    attribute: float = 16.0
+    """Of the weights of the context crossed with one message attribute."""
+    message: float = 64.0
+    """Of the weights of the context crossed with the message id."""
 
     @property
     def logit(self) -> float:
@@ -58,7 +75,8 @@ class Prior:
             (MESSAGE, self.message),
         ):
             columns[first : first + (1 << bits), _PRECISION] = precision
-        columns[CONSTANT, _WEIGHT] = self.logit
+        columns[[BURDEN, BURDEN_LOG], _PRECISION] = self.burden
+        columns[CONSTANT] = self.logit, self.constant
         return columns
 
 

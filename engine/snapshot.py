@@ -121,10 +121,15 @@ class Snapshot:
             unsubscribe_deviation=np.sqrt(total[:, 1, :, _UNSUBSCRIBE_VARIANCE]),
         )
 
+    def burden_effect(self, burdens: Floats) -> Floats:
+        """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user."""
+        weights = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]].astype(np.float64)
+        return weights.T @ np.stack(burden_features(burdens))
+
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
         """(N, 2, 4): sums of the common block; row 0 over values, row 1 over squared values."""
-        extra = [(1.0, *burden_features(burden)) for burden in burdens]
-        powers = np.concatenate([np.array(extra, np.float32), values], axis=1)
+        extra = np.stack([np.ones_like(burdens), *burden_features(burdens)], axis=1)
+        powers = np.concatenate([extra.astype(np.float32), values], axis=1)
         fixed = np.broadcast_to(np.array([CONSTANT, BURDEN, BURDEN_LOG]), (len(values), 3))
         slots = np.concatenate([fixed, common_slots(hashes)], axis=1)
         weights = self._table.take(slots, axis=0)
@@ -168,7 +173,7 @@ def features(context: EncodedContext, burden: float, message: Hashes) -> tuple[S
     spread = np.broadcast_to(values[:, None], crossed.shape)
     real = crossed != PAD
     fixed = np.array([CONSTANT, BURDEN, BURDEN_LOG])
-    first = np.array([1.0, *burden_features(burden)], np.float32)
+    first = np.array([1.0, *burden_features(np.float64(burden))], np.float32)
     slots = np.concatenate([fixed, common_slots(context.hashes), crossed[real]])
     return slots, np.concatenate([first, context.values, spread[real]])
 
