@@ -53,7 +53,9 @@ class Prior:
     constant: float = 1.0
     """Prior precision of the constant's weight: how sure the base rate is."""
     burden: float = 1.0
-    """Of the two burden features' weights."""
+    """Of the weight of the straight burden feature."""
+    bend: float = 20.0
+    """Of the weight of the curved one."""
     common: float = 4.0
     """Of the weights of the context alone."""
     attribute: float = 16.0
@@ -75,7 +77,8 @@ class Prior:
             (MESSAGE, self.message),
         ):
             columns[first : first + (1 << bits), _PRECISION] = precision
-        columns[[BURDEN, BURDEN_LOG], _PRECISION] = self.burden
+        columns[BURDEN, _PRECISION] = self.burden
+        columns[BURDEN_LOG, _PRECISION] = self.bend
         columns[CONSTANT] = self.logit, self.constant
         return columns
 
