@@ -18,7 +18,7 @@ CREDIT_WINDOW_S = 7 * 86_400.0
 """An unsubscribe that names no decision is shared among the sends of this long before it."""
 
 CONFIRMING = frozenset({"sent", "click", "dismiss", "unsubscribe"})
-"""Events that only a push which went out can cause: any of them confirms a deferred decision."""
+"""Events that only a push which went out can cause: naming a deferred decision confirms it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Arrival:
     share: float | None = 1.0
     """Of an unsubscribe only: the part credited to this decision, 1 when the event names it; None
     when it belongs to other decisions, which leaves this one without an unsubscribe label."""
+    named: bool = True
+    """False for an unsubscribe of the user that does not name this decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,6 @@ class Ends:
     unsubscribe: float | None
     confirm_by: float | None = None
     """Deferred: a confirming event must arrive before this."""
-    sent: bool = True
-    """False for an abstention, which `not_sent` cannot take back."""
     gain_event: str = "click"
     """The event that is this decision's click label."""
 
@@ -78,16 +78,18 @@ def settle(events: Collection[Arrival], ends: Ends) -> Labels:
 
 
 def _withdrawn(events: Collection[Arrival], ends: Ends) -> bool:
-    closing = [end for end in (ends.click, ends.unsubscribe) if end is not None]
-    last = max(closing, default=math.inf)
-    return ends.sent and any(e.type == "not_sent" and e.now < last for e in events)
+    """Not carried out after all; where nothing waits for a label there is nothing to withdraw."""
+    last = max(
+        (end for end in (ends.click, ends.unsubscribe) if end is not None), default=-math.inf
+    )
+    return any(e.type == "not_sent" and e.now < last for e in events)
 
 
 def _unconfirmed(events: Collection[Arrival], ends: Ends) -> bool:
     deadline = ends.confirm_by
     if deadline is None:
         return False
-    return not any(e.type in CONFIRMING and e.now < deadline for e in events)
+    return not any(e.type in CONFIRMING and e.named and e.now < deadline for e in events)
 
 
 def _click(events: Collection[Arrival], ends: Ends) -> float | None:
@@ -105,4 +107,4 @@ def _unsubscribe(events: Collection[Arrival], ends: Ends) -> float | None:
     taken = [e for e in events if e.type == "unsubscribe" and e.now < end]
     if not taken:
         return 0.0
-    return min(taken, key=lambda e: (e.now, -1.0 if e.share is None else -e.share)).share
+    return min(taken, key=lambda e: (e.now, 1.0 if e.share is None else -e.share)).share

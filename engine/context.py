@@ -1,22 +1,23 @@
 """A context becomes hashed sparse features, and features become slots of the weight table.
 
-Strings are indicators ("country=DE"). Numbers, and booleans as 0 and 1, are standardised by a
-running mean and deviation and clipped to +-3: a raw 10,000 inside a message cross would give an
-untried message a prior of thousands of logits, and what is not centred moves with the constant,
-which a learner without covariances pays for (regret of either head up by a fifth). What is missing, and a value never seen before, are features of their
-own once their key is known. The whole context is scaled to a typical squared length of at most
-`CONTEXT_NORM`, so the prior of a cold logit does not depend on how many facts a sender knows.
+Strings are indicators ("country=DE"). Numbers and booleans are standardised by a running mean and
+deviation and clipped to +-3: a raw 10,000 inside a message cross would give an untried message a
+prior of thousands of logits, and a flag that is not centred moves with the constant, so that a
+learner without covariances follows whichever labels came last. What is missing, and a value never
+seen before, are features of their own once their key is known. The whole context is scaled to a
+typical squared length of at most `CONTEXT_NORM`, so the prior of a cold logit does not depend on
+how many facts a sender knows.
 
 Everything the encoding depends on (`EncoderState`) is learned by the learner alone and frozen into
-each snapshot. Limit: the table has 2^18 slots in three regions, one per block of the prior, and
-two features that fall on one slot share a weight; `EncoderState.use` tells how full it is.
+each snapshot. Limit: the table has 2^18 slots in three regions, one per block of the prior, and two
+features that fall on one slot share a weight; `EncoderState.use` tells how full it is.
 """
 
 import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -42,13 +43,24 @@ CONSTANT, BURDEN, BURDEN_LOG = 0, 1, 2
 RESERVED = 3
 """The first slots of the common block are these three, never a hash."""
 
+MOST_BURDEN = 12.0
+"""Beyond this the heads are flat: nobody was sent to so often by anything that learns."""
+USUAL_BURDEN = 1.0
+"""What the usual burden is taken for before burdens have been seen."""
 CONTEXT_NORM = 4.0
 CLIP = 3.0
+OUTLIER = 10.0
+"""Deviations at which a number stops moving its own scale."""
 KNOWN_AFTER = 30
 """Observations of a key before its absence, or a new value of it, means something."""
 SCALED_AFTER = 10
 """Observations of a number before its running deviation is worth dividing by."""
 MOST_KEYS = 1000
+_MOST_STRINGS = 1 << 16
+_NO_UNIT = 1e-300
+"""Divides any difference into the largest there is, and none into none."""
+MOST_NUMBER = 2.0**63
+"""Larger numbers are mistakes, and no row could hold them."""
 
 WARN_USE = 0.25
 
@@ -97,42 +109,56 @@ def message_slots(context: Hashes, message: Hashes) -> Slots:
     return slots
 
 
-def burden_features(burden: Floats) -> tuple[Floats, Floats]:
-    """Burden as the heads see it, any shape: straight, and what a curve adds to a straight line.
+def burden_features(burdens: Floats, usual: float = USUAL_BURDEN) -> tuple[Floats, Floats]:
+    """Burden as the heads see it, any shape: sends more than usual, and what a bend adds to that.
 
-    The straight one is 0 at a usual burden, for the reason that numbers are centred. The curve is
-    small at usual burdens: the few that a careful policy visits cannot tell a bend from a slope,
-    and a bend believed too early hides what the first send costs.
+    Both are about 0 at a usual burden. A policy keeps burdens close together, so a feature that is
+    not centred there moves with the constant, and its slope is not learned in 20,000 sends. The
+    bend (of log(1 + b), beyond its tangent) is small where burdens are usual.
     """
-    return (burden - 1.0) / 2.0, 2.0 * (np.log1p(burden) - 0.4 * burden - 0.12)
+    inside = np.minimum(burdens, MOST_BURDEN)
+    more = inside - usual
+    return more, np.log1p(inside) - math.log1p(usual) - more / (1.0 + usual)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Running mean and deviation of one number (Welford)."""
+    """Running mean and deviation of one number (Welford), which no outlier can carry off."""
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
 
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation; 0 of a number that never varied, or hardly known yet."""
+        return math.sqrt(self.squares / (self.count - 1)) if self.count >= SCALED_AFTER else 0.0
+
     def with_value(self, value: float) -> "Scale":
         """The scale after one more value."""
+        reach = OUTLIER * self.deviation
+        if reach:
+            value = max(self.mean - reach, min(self.mean + reach, value))
         count = self.count + 1
         mean = self.mean + (value - self.mean) / count
         return Scale(count, mean, self.squares + (value - self.mean) * (value - mean))
 
     def standardised(self, value: float) -> float:
         """Deviations from the mean, within +-3; 0 while too little is known to say."""
-        if self.count < SCALED_AFTER:
-            return 0.0
         offset = value - self.mean
-        if offset == 0.0:
+        if self.count < SCALED_AFTER or offset == 0.0:
             return 0.0
-        deviation = math.sqrt(self.squares / (self.count - 1))
-        # A number that never varied has no unit: any other value is as far as it gets.
-        return max(
-            -CLIP, min(CLIP, offset / deviation if deviation else math.copysign(CLIP, offset))
-        )
+        deviation = self.deviation
+        return max(-CLIP, min(CLIP, offset / (deviation or _NO_UNIT)))
+
+
+def _missed(count: int, contexts: int) -> bool:
+    """Whether a key that `count` of so many contexts had is missed where it is absent.
+
+    Everybody lacks a rare key: its absence says next to nothing, and a thousand such absences
+    would drown what a sender does say.
+    """
+    return count >= KNOWN_AFTER and 10 * count >= contexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +171,9 @@ class EncodedContext:
     """(C,), never 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EncoderState:
-    """All that an encoding depends on besides the context. Frozen; `learned` returns a new one."""
+    """All that an encoding depends on besides the context; an `EncoderLearner` makes them."""
 
     scales: Mapping[str, Scale] = field(default_factory=dict)
     keys: Mapping[str, int] = field(default_factory=dict)
@@ -157,41 +183,74 @@ class EncoderState:
     """Sum of the squared lengths of the contexts seen, before scaling."""
     seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(SLOTS + 1, np.bool_))
     """Slots that some lesson has touched."""
+    burdens: float = 0.0
+    """Sum of the burdens at which these contexts were met."""
+
+    @property
+    def usual_burden(self) -> float:
+        """Mean burden at what was taught."""
+        return (self.burdens + KNOWN_AFTER * USUAL_BURDEN) / (self.contexts + KNOWN_AFTER)
 
     @property
     def use(self) -> float:
         """Fraction of the slots in use; from `WARN_USE` on, collisions blur what is learned."""
         return float(np.count_nonzero(self.seen[:SLOTS])) / SLOTS
 
+    @cached_property
+    def _numbers(self) -> dict[str, tuple[int, float, float]]:
+        """Key -> (hash, mean, unit) of every number known well enough to scale."""
+        return {
+            # A number that never varied has no unit: any other value is as far as it gets.
+            key: (name_hash(f"{key}#"), scale.mean, scale.deviation or _NO_UNIT)
+            for key, scale in self.scales.items()
+            if scale.count >= SCALED_AFTER
+        }
+
+    @cached_property
+    def _missing(self) -> list[tuple[str, int]]:
+        """(key, hash) of every key whose absence means something."""
+        return [
+            (key, name_hash(f"{key}?missing"))
+            for key, count in self.keys.items()
+            if _missed(count, self.contexts)
+        ]
+
+    @cached_property
+    def _strings(self) -> dict[tuple[str, str], tuple[int, ...]]:
+        """(key, value) -> hashes, remembered as they come."""
+        return {}
+
+    def _string(self, key: str, value: str) -> tuple[int, ...]:
+        """Hashes of one string: its own, and a mark where a known key has a value never seen."""
+        name = name_hash(f"{key}={value}")
+        slot = common_slots(np.array([name], np.uint64))[0]
+        unseen = self.keys.get(key, 0) >= KNOWN_AFTER and not self.seen[slot]
+        found = (name, name_hash(f"{key}?unseen")) if unseen else (name,)
+        if len(self._strings) >= _MOST_STRINGS:
+            self._strings.clear()
+        self._strings[key, value] = found
+        return found
+
     def encode(self, context: Context) -> EncodedContext:
         """Hashed features of a context that `check_context` has passed."""
+        numbers, strings = self._numbers, self._strings
         hashes: list[int] = []
         values: list[float] = []
-        doubtful: list[tuple[int, int]] = []
         for key, value in context.items():
             if isinstance(value, str):
-                name = name_hash(f"{key}={value}")
+                found = strings.get((key, value)) or self._string(key, value)
+                hashes += found
+                values += (1.0,) * len(found)
+            elif key in numbers:
+                name, mean, unit = numbers[key]
+                scaled = (value - mean) / unit
+                if scaled:
+                    hashes.append(name)
+                    values.append(max(-CLIP, min(CLIP, scaled)))
+        for key, name in self._missing:
+            if key not in context:
                 hashes.append(name)
                 values.append(1.0)
-                if self.keys.get(key, 0) >= KNOWN_AFTER:
-                    doubtful.append((name, name_hash(f"{key}?unseen")))
-            else:
-                scale = self.scales.get(key)
-                scaled = scale.standardised(value) if scale else 0.0
-                if scaled:
-                    hashes.append(name_hash(f"{key}#"))
-                    values.append(scaled)
-        for key, count in self.keys.items():
-            if count >= KNOWN_AFTER and key not in context:
-                hashes.append(name_hash(f"{key}?missing"))
-                values.append(1.0)
-        if doubtful:
-            slots = common_slots(np.array([name for name, _ in doubtful], np.uint64))
-            unseen = [
-                mark for (_, mark), seen in zip(doubtful, self.seen[slots], strict=True) if not seen
-            ]
-            hashes.extend(unseen)
-            values.extend([1.0] * len(unseen))
         scaled_values = np.array(values, np.float32) * np.float32(self._shrink(values))
         return EncodedContext(np.array(hashes, np.uint64), scaled_values)
 
@@ -212,20 +271,34 @@ class EncoderLearner:
         self._contexts = state.contexts
         self._squared_length = state.squared_length
         self._seen = state.seen.copy()
+        self._burdens = state.burdens
 
-    def learn_context(self, numbers: Mapping[str, float], indicators: list[str]) -> None:
-        """Count a context: its numbers and booleans as they are, and the keys of its strings."""
+    @property
+    def usual_burden(self) -> float:
+        """See `EncoderState`."""
+        return (self._burdens + KNOWN_AFTER * USUAL_BURDEN) / (self._contexts + KNOWN_AFTER)
+
+    def learn_context(
+        self, numbers: Mapping[str, float], indicators: list[str], burden: float = USUAL_BURDEN
+    ) -> None:
+        """Count a context: its raw numbers (booleans as 0 and 1), the keys of its strings, and the
+        burden at which it was met.
+        """
+        present = {*numbers, *indicators}
         squared = float(len(indicators))
+        for key, count in self._keys.items():
+            squared += key not in present and _missed(count, self._contexts)
         for key, value in numbers.items():
             scale = self._scales.get(key) or Scale()
             squared += scale.standardised(value) ** 2
             if key in self._scales or len(self._scales) < MOST_KEYS:
                 self._scales[key] = scale.with_value(value)
-        for key in (*numbers, *indicators):
+        for key in present:
             if key in self._keys or len(self._keys) < MOST_KEYS:
                 self._keys[key] = self._keys.get(key, 0) + 1
         self._contexts += 1
         self._squared_length += squared
+        self._burdens += burden
 
     def learn_slots(self, slots: Slots) -> None:
         """Mark slots as touched by a lesson."""
@@ -240,6 +313,7 @@ class EncoderLearner:
             self._contexts,
             self._squared_length,
             self._seen.copy(),
+            self._burdens,
         )
 
 
@@ -253,8 +327,8 @@ def check_context(context: Mapping[str, object]) -> None:
                 f"context key {key!r} has a value of type {type(value).__name__}; "
                 "expected a number, a string or true/false: flatten it or leave it out"
             )
-        if not math.isfinite(value):
+        if not -MOST_NUMBER <= value <= MOST_NUMBER:
             raise BadInput(
-                f"context key {key!r} is {value}; expected a finite number: "
-                "leave the key out where the value is not known"
+                f"context key {key!r} is {str(value)[:40]}; expected a finite number of at most "
+                f"{MOST_NUMBER:g} either way: leave the key out where the value is not known"
             )

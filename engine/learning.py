@@ -68,7 +68,7 @@ _DECODE = msgspec.msgpack.Decoder(_Teaching).decode
 
 def teaching(encoded: EncodedContext, context: Context, burden: float, message: Hashes) -> bytes:
     """What a decision can teach, self-contained; `message` is (A + 1,)."""
-    numbers = {k: float(value) for k, value in context.items() if not isinstance(value, str)}
+    numbers = {key: float(value) for key, value in context.items() if not isinstance(value, str)}
     return _ENCODE(
         _Teaching(
             encoded.hashes.tobytes(),
@@ -109,7 +109,8 @@ class Learner:
         context = EncodedContext(
             np.frombuffer(told.hashes, np.uint64), np.frombuffer(told.values, np.float32)
         )
-        slots, values = features(context, told.burden, np.frombuffer(told.message, np.uint64))
+        message = np.frombuffer(told.message, np.uint64)
+        slots, values = features(context, told.burden, message, self._encoder.usual_burden)
         head = self._heads[lesson.head]
         weight = lesson.weight
         if lesson.label and lesson.taught:
@@ -117,7 +118,7 @@ class Learner:
         head.learn(slots, values, lesson.label, weight)
         self._encoder.learn_slots(slots)
         if lesson.first:
-            self._encoder.learn_context(told.numbers, told.indicators)
+            self._encoder.learn_context(told.numbers, told.indicators, told.burden)
         if lesson.label:
             self._delays[lesson.head] = self._delays[lesson.head].with_delay(lesson.delay)
 

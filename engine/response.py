@@ -54,7 +54,7 @@ class Prior:
     """Prior precision of the constant's weight: how sure the base rate is."""
     burden: float = 1.0
     """Of the weight of the straight burden feature."""
-    bend: float = 20.0
+    bend: float = 4.0
     """Of the weight of the curved one."""
     common: float = 4.0
     """Of the weights of the context alone."""
@@ -112,16 +112,16 @@ class Head:
 
     def logit(self, slots: Slots, values: Singles) -> float:
         """VW's own prediction, before the sigmoid."""
-        return cast(float, self._workspace.predict_one(_example(slots, values, label=1)))
+        # A label is demanded, and not looked at.
+        return cast(float, self._workspace.predict_one(_example(slots, values, 1, 1.0)))
 
     def learn(self, slots: Slots, values: Singles, label: int, weight: float) -> None:
         """One lesson: the outcome came (1) or did not (0), counted `weight` times."""
         self._workspace.learn_one(_example(slots, values, label, weight))
 
 
-def _example(slots: Slots, values: Singles, label: int, weight: float = 1.0) -> vw.Example:
-    # A feature of value 0 would make the step 0/0 and every weight it touches NaN. A prediction
-    # ignores the label, but VW refuses an example without one.
+def _example(slots: Slots, values: Singles, label: int, weight: float) -> vw.Example:
+    # A feature of value 0 on a weight of precision 0 would make the step 0/0: NaN from then on.
     alive = values != 0
     example = vw.Example()
     example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight))

@@ -24,6 +24,7 @@ from engine.context import (
     ENCODER_VERSION,
     PAD,
     SLOTS,
+    USUAL_BURDEN,
     EncodedContext,
     EncoderState,
     Hashes,
@@ -124,11 +125,12 @@ class Snapshot:
     def burden_effect(self, burdens: Floats) -> Floats:
         """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user."""
         weights = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]].astype(np.float64)
-        return weights.T @ np.stack(burden_features(burdens))
+        return weights.T @ np.stack(burden_features(burdens, self.encoder.usual_burden))
 
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
         """(N, 2, 4): sums of the common block; row 0 over values, row 1 over squared values."""
-        extra = np.stack([np.ones_like(burdens), *burden_features(burdens)], axis=1)
+        more, bend = burden_features(burdens, self.encoder.usual_burden)
+        extra = np.stack([np.ones_like(burdens), more, bend], axis=1)
         powers = np.concatenate([extra.astype(np.float32), values], axis=1)
         fixed = np.broadcast_to(np.array([CONSTANT, BURDEN, BURDEN_LOG]), (len(values), 3))
         slots = np.concatenate([fixed, common_slots(hashes)], axis=1)
@@ -163,7 +165,9 @@ def _stacked(contexts: Sequence[EncodedContext]) -> tuple[Hashes, Singles]:
     return hashes, values
 
 
-def features(context: EncodedContext, burden: float, message: Hashes) -> tuple[Slots, Singles]:
+def features(
+    context: EncodedContext, burden: float, message: Hashes, usual_burden: float = USUAL_BURDEN
+) -> tuple[Slots, Singles]:
     """Slots and values of one context, burden and message: what a head learns from.
 
     `message` is (A + 1,); the order is of no consequence, the set is exactly what is scored.
@@ -173,7 +177,7 @@ def features(context: EncodedContext, burden: float, message: Hashes) -> tuple[S
     spread = np.broadcast_to(values[:, None], crossed.shape)
     real = crossed != PAD
     fixed = np.array([CONSTANT, BURDEN, BURDEN_LOG])
-    first = np.array([1.0, *burden_features(np.float64(burden))], np.float32)
+    first = np.array([1.0, *burden_features(np.float64(burden), usual_burden)], np.float32)
     slots = np.concatenate([fixed, common_slots(context.hashes), crossed[real]])
     return slots, np.concatenate([first, context.values, spread[real]])
 
@@ -187,6 +191,7 @@ def to_bytes(state: State) -> bytes:
         "keys": dict(state.encoder.keys),
         "contexts": state.encoder.contexts,
         "squared_length": state.encoder.squared_length,
+        "burdens": state.encoder.burdens,
         "delays": [state.delays.click.to_json(), state.delays.unsubscribe.to_json()],
         "slots": [state.click[0].size, state.unsubscribe[0].size],
     }
@@ -207,14 +212,21 @@ def from_bytes(blob: bytes) -> State:
             "expected it unchanged since it was written: publish it again"
         )
     size = int.from_bytes(body[:4], "little")
-    header = json.loads(body[4 : 4 + size])
-    if (header["format"], header["encoder_version"]) != (FORMAT, ENCODER_VERSION):
+    try:
+        header = json.loads(body[4 : 4 + size])
+        found = header["format"], header["encoder_version"]
+        if found == (FORMAT, ENCODER_VERSION):
+            return _parsed(header, body[4 + size :])
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(
-            f"a model has format {header['format']}, encoder {header['encoder_version']}; this "
-            f"release reads format {FORMAT}, encoder {ENCODER_VERSION}: use the release that "
-            "wrote it, or start with an empty data directory"
-        )
-    return _parsed(header, body[4 + size :])
+            f"{len(blob)} bytes are sound but no model ({type(error).__name__}: {error}); "
+            f"expected one of format {FORMAT}: give the blob of a published model"
+        ) from error
+    raise ModelFormatError(
+        f"a model has format {found[0]}, encoder {found[1]}; this release reads format {FORMAT}, "
+        f"encoder {ENCODER_VERSION}: use the release that wrote it, or start with an empty data "
+        "directory"
+    )
 
 
 def _parsed(header: dict[str, Any], rest: bytes) -> State:
@@ -224,16 +236,17 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
     for size in header["slots"]:
         slots = np.frombuffer(rest, "<i4", size, start).astype(np.int64)
         columns = np.frombuffer(rest, "<f4", 2 * size, start + 4 * size).reshape(size, 2)
-        if not (np.isfinite(columns).all() and (columns[:, 1] > 0).all()):
+        inside = ((slots >= 0) & (slots < SLOTS)).all()
+        if not (inside and np.isfinite(columns).all() and (columns[:, 1] > 0).all()):
             raise ModelFormatError(
-                "a model holds weights that are not finite or precisions that are not positive; "
-                "nothing was loaded: go back to the version before it"
+                "a model holds weights that are not finite, precisions that are not positive or "
+                "slots outside the table; nothing was loaded: go back to the version before it"
             )
         heads.append((slots, columns.astype(np.float32)))
         start += 12 * size
     scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
     encoder = EncoderState(
-        scales, header["keys"], header["contexts"], header["squared_length"], seen
+        scales, header["keys"], header["contexts"], header["squared_length"], seen, header["burdens"]
     )
     delays = DelayLaws(*(DelayLaw.from_json(law) for law in header["delays"]))
     return State(heads[0], heads[1], encoder, delays)

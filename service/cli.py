@@ -77,6 +77,19 @@ def import_unsubscribed(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Ends in .jsonl or .parquet.")],
+    trim: Annotated[
+        bool, typer.Option("--trim", help="Then drop what was written and is past the retention.")
+    ] = False,
+) -> None:
+    """Write every decision with its labels to a file, users under pseudonyms."""
+    from service import exporting
+
+    exporting.export(_settings(), file, trim=trim)
+
+
+@app.command()
 def demo(
     hillstrom: Annotated[
         Path | None, typer.Option(help="Replay this real log instead: Hillstrom's CSV, or .gz.")

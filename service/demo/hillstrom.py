@@ -106,7 +106,7 @@ def replay(
     order = np.random.default_rng(seed).permutation(len(customers))
     kept: list[float] = []
     abstained: list[float] = []
-    with running_service(settings(send_cost)) as client:
+    with running_service(settings(send_cost)) as service, service.client() as client:
         for arm in ("mens", "womens"):
             client.call("PUT", f"/v1/messages/{arm}", {"channel": "email"})
         for day, rows in enumerate(_batches(order)):

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -75,8 +77,27 @@ class Client:
         self._connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """A running service, and how to get at it."""
+
+    url: str
+    key: str
+    data_dir: Path
+    process: subprocess.Popen[str]
+
+    @contextmanager
+    def client(self) -> Iterator[Client]:
+        """A connection of its own."""
+        client = Client(self.url, self.key)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
 @contextmanager
-def running_service(settings: Mapping[str, object]) -> Iterator[Client]:
+def running_service(settings: Mapping[str, object]) -> Iterator[LocalService]:
     """Start `forbear serve` with these settings (`port`, `data_dir` and keys are its own)."""
     key = new_key()
     with tempfile.TemporaryDirectory(prefix="fb-") as directory:
@@ -97,9 +118,7 @@ def running_service(settings: Mapping[str, object]) -> Iterator[Client]:
             text=True,
         )
         try:
-            client = _ready(process, key)
-            yield client
-            client.close()
+            yield _ready(process, key, Path(directory))
         finally:
             process.terminate()
             process.wait(60)
@@ -107,21 +126,21 @@ def running_service(settings: Mapping[str, object]) -> Iterator[Client]:
                 process.stdout.close()
 
 
-def _ready(process: subprocess.Popen[str], key: str) -> Client:
-    """A client of the service, once it answers; its first line says where it listens."""
+def _ready(process: subprocess.Popen[str], key: str, data_dir: Path) -> LocalService:
+    """The service, once it answers; its first line says where it listens."""
     line = process.stdout.readline() if process.stdout else ""
     if not line:
         raise ServiceError("the service did not start; its own words are above")
     url = next(word for word in line.split() if word.startswith("http://"))
-    client = Client(url, key)
+    service = LocalService(url, key, data_dir, process)
     deadline = stopwatch() + READY_WITHIN_S
     while True:
         try:
-            client.call("GET", "/readyz")
+            with service.client() as client:
+                client.call("GET", "/readyz")
         except (OSError, http.client.HTTPException, ServiceError) as error:
             if stopwatch() > deadline or process.poll() is not None:
                 raise ServiceError(f"the service did not become ready: {error}") from error
-            client.close()
             wait(0.05)
         else:
-            return client
+            return service

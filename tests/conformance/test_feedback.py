@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from service.store.protocol import EventStatus, EventType, Store, StoredDecision, StreamEntry
+from service.store.protocol import (
+    EventStatus,
+    EventType,
+    Idempotency,
+    Store,
+    StoredDecision,
+    StreamEntry,
+    UserRead,
+)
 from tests.conformance.facts import (
     CLICK_ENDS,
     DAY,
@@ -196,6 +204,15 @@ async def test_a_decision_older_than_the_retention_is_unknown(store: Store) -> N
     assert [LATE, UNKNOWN] == await store.record_events([kept, gone])
 
 
+async def test_decisions_beyond_the_retention_go_with_the_next_one(store: Store) -> None:
+    once = Idempotency("k", "f")
+    await store.commit([abstention("a", idempotency=once), send("b", now=NOW + 1)])
+    await store.commit([abstention("c", now=NOW + 9 * DAY, expected_version=1)])
+    assert await store.decision(decision_id("u1", "a")) is None
+    assert await store.decision(decision_id("u1", "b")) is not None
+    assert [await store.user("u1")] == await store.read_users([UserRead("u1", once)])
+
+
 async def test_an_event_id_is_known_for_eight_days(store: Store) -> None:
     first = event("e1", "external_send", NOW)
     again = event("e1", "external_send", NOW + 8 * DAY)
@@ -270,6 +287,15 @@ async def test_sends_older_than_a_week_are_censored_not_blamed(store: Store) -> 
     await store.record_events([event("e1", "unsubscribe", NOW + 7 * DAY + 1)])
     first, second = await look(store, "a"), await look(store, "b")
     assert (None, 1.0) == (first.unsubscribe, second.unsubscribe)
+
+
+async def test_a_send_of_exactly_a_week_ago_takes_its_share(store: Store) -> None:
+    """The window of the first send is a day longer than a week."""
+    await store.commit([send("a", slices=slices(NOW + DAY))])
+    await store.commit([send("b", now=NOW + DAY, expected_version=1)])
+    await store.record_events([event("e1", "unsubscribe", NOW + 7 * DAY)])
+    first, second = await look(store, "a"), await look(store, "b")
+    assert (0.5, 0.5) == (first.unsubscribe, second.unsubscribe)
 
 
 @pytest.mark.parametrize("swept", [False, True])
@@ -395,12 +421,19 @@ async def test_not_sent_overrules_sent(store: Store) -> None:
     assert 0 == (await store.user("u1")).sends
 
 
-async def test_an_abstention_cannot_be_taken_back(store: Store) -> None:
+async def test_an_abstention_that_was_not_carried_out_teaches_nothing(store: Store) -> None:
     silence = abstention("a", gain_event="conversion", teaching=b"x", slices=slices(NOW)[:2])
     await store.commit([silence])
     assert [ACCEPTED] == await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
     await store.sweep(NOW + 2 * DAY)
-    assert 0.0 == (await look(store, "a")).click
+    assert "censored" == (await look(store, "a")).status
+    assert [] == await lessons(store)
+
+
+async def test_an_abstention_without_labels_stays_resolved(store: Store) -> None:
+    await store.commit([abstention("a")])
+    assert [ACCEPTED] == await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
+    assert "resolved" == (await look(store, "a")).status
 
 
 # -- deferred -------------------------------------------------------------------------------

@@ -1,0 +1,49 @@
+"""What the acceptance tests share: a real service, its processes, and its store from outside."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from service.demo.local import LocalService
+from service.store.redis import RedisStore
+
+T = TypeVar("T")
+
+
+def child_pid(service: LocalService, command: str) -> int:
+    """The process id of the service's child that runs `command`."""
+    listing = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    )
+    for line in listing.stdout.splitlines():
+        pid, parent, arguments = line.split(None, 2)
+        if int(parent) == service.process.pid and command in arguments:
+            return int(pid)
+    raise AssertionError(f"the service has no child that runs {command!r}")
+
+
+def kill(service: LocalService, command: str) -> None:
+    """End one of the service's children without warning."""
+    os.kill(child_pid(service, command), signal.SIGKILL)
+
+
+def with_store(
+    service: LocalService, half_life_s: float, use: Callable[[RedisStore], Awaitable[T]]
+) -> T:
+    """Look into the service's store, beside the service."""
+
+    async def opened() -> T:
+        store = await RedisStore.open(
+            f"unix://{(service.data_dir / 'socket').read_text()}",
+            half_life_s=half_life_s,
+            tombstone_secret=b"not needed for looking",
+        )
+        try:
+            return await use(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(opened())

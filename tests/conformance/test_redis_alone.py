@@ -1,0 +1,301 @@
+"""What only the store on Redis can get wrong: keys, bytes, connections."""
+
+import asyncio
+import contextlib
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from engine.errors import BadInput, StoreError
+from service.store import keys
+from service.store.embedded import find_server
+from service.store.protocol import Conflict, Event, EventType, Idempotency, UserRead
+from service.store.redis import RedisStore
+from tests.conformance.facts import (
+    DAY,
+    HALF_LIFE_S,
+    HOUR,
+    NOW,
+    SECRET,
+    abstention,
+    decision_id,
+    event,
+    send,
+)
+
+USER = "erase-me"
+
+
+@pytest.fixture
+def raw(redis_url: str) -> Iterator[Any]:
+    """A plain client that sees everything."""
+    client = Redis.from_url(redis_url)
+    yield client
+    client.close()
+
+
+def everything(raw: Any) -> dict[bytes, str]:
+    """Every key with all that is in it, as text."""
+    readers = {
+        b"string": raw.get,
+        b"hash": raw.hgetall,
+        b"set": raw.smembers,
+        b"list": lambda key: raw.lrange(key, 0, -1),
+        b"zset": lambda key: raw.zrange(key, 0, -1, withscores=True),
+        b"stream": raw.xrange,
+    }
+    return {key: repr(readers[raw.type(key)](key)) for key in raw.scan_iter(count=1000)}
+
+
+async def a_full_life(store: RedisStore, user: str) -> None:
+    """Every kind of decision and event, and rows that name the user, as real ones do."""
+    named: dict[str, Any] = {
+        "row": f"row of {user}".encode(),
+        "answer": f"answer to {user}".encode(),
+    }
+    once = Idempotency(f"key/{user}/1", "f")
+    await store.commit([send("a", user, idempotency=once, **named)])
+    await store.commit([send("b", user, expected_version=1, confirm_by=NOW + DAY, **named)])
+    await store.commit([abstention("c", user, expected_version=2, **named)])
+    await store.commit([abstention("d", user, censored=True, **named)])
+    for i, kind in enumerate(EventType):
+        about = decision_id(user, "ab"[i % 2]) if i % 3 else None
+        await store.record_events([Event(f"{user}-{i}", kind, user, NOW + i, NOW + i, about)])
+    await store.sweep(NOW + HOUR)
+    await store.record_events([event("last", "unsubscribe", NOW + 2 * HOUR, None, user)])
+
+
+async def test_after_erasure_no_key_and_no_value_holds_the_user(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    await a_full_life(redis_store, "somebody-else")
+    others = everything(raw)
+    await a_full_life(redis_store, USER)
+    assert any(USER in repr(item) for item in everything(raw).items())
+    counts = await redis_store.erase(USER, NOW + DAY)
+    left = everything(raw)
+    assert [] == [item for item in left.items() if USER in repr(item)]
+    assert 1 == counts["tombstones_left"]
+    assert others.keys() <= left.keys()
+    assert "somebody-else" in repr(left)
+
+
+async def test_erasure_finds_what_is_deep_in_the_log(redis_store: RedisStore, raw: Any) -> None:
+    neighbour = next(f"n{i}" for i in range(9_999) if keys.shard_of(f"n{i}") == keys.shard_of(USER))
+    await redis_store.commit([send("a", USER)])
+    await redis_store.commit(
+        [abstention(f"d{i}", neighbour) for i in range(1_200)]
+        + [abstention("z", USER, NOW, expected_version=1)]
+    )
+    assert 2 == (await redis_store.erase(USER, NOW))["log_entries"]
+    assert 1_200 == raw.xlen(keys.log_key(keys.shard_of(USER)))
+
+
+async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any) -> None:
+    await a_full_life(redis_store, USER)
+    await redis_store.erase(USER, NOW + DAY)
+    await a_full_life(redis_store, "another")
+    await redis_store.put_message("m", b"body")
+    await redis_store.put_api_key("k", b"body")
+    epoch = await redis_store.acquire_lease("me", 60.0)
+    assert epoch
+    await redis_store.fix_cut(epoch, await redis_store.stream_ends())
+    await redis_store.commit_round(epoch, 1, b"blob", 3)
+    assert keys.__doc__
+    names = re.findall(
+        r"^    (\S+) +(string|hash|set|zset|list|stream) ", keys.__doc__, re.MULTILINE
+    )
+    documented = {_pattern(name): kind for name, kind in names}
+    unseen = set(documented)
+    for key in raw.scan_iter(count=1000):
+        matching = {p for p in documented if re.fullmatch(p, key.decode(), re.DOTALL)}
+        kinds = {documented[p] for p in matching}
+        assert {raw.type(key).decode()} == kinds, key
+        unseen -= matching
+    assert set() == unseen
+
+
+def _pattern(name: str) -> str:
+    """{sNN}:u:USER as a regular expression; capitals stand for what differs from key to key."""
+    text = re.escape(name).replace("sNN", r"s[0-5]\d|s6[0-3]").replace("\\{s[", "\\{(?:s[")
+    return re.sub(r"\b[A-Z]+\b", ".+", text.replace("3]\\}", "3])\\}"))
+
+
+@pytest.fixture
+def cluster_url() -> Iterator[str]:
+    """One server in cluster mode, which refuses a script that leaves its slot."""
+    folder = Path(tempfile.mkdtemp(prefix="fb"))
+    options = ["--cluster-enabled", "yes", "--port", "0", "--unixsocket", "s", "--logfile", "log"]
+    server = subprocess.Popen([find_server(), *options], cwd=folder)
+    raw: Any = Redis(unix_socket_path=str(folder / "s"))
+    try:
+        _wait_for(raw.ping)
+        raw.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        _wait_for(lambda: b"cluster_state:ok" in raw.execute_command("CLUSTER", "INFO"))
+        yield f"unix://{folder / 's'}"
+    finally:
+        raw.close()
+        server.terminate()
+        server.wait(10)
+        shutil.rmtree(folder)
+
+
+def _wait_for(condition: Callable[[], Any]) -> None:
+    for _ in range(250):
+        with contextlib.suppress(RedisError):
+            if condition():
+                return
+        time.sleep(0.02)
+    pytest.fail("the server in cluster mode was not ready within 5 s")
+
+
+async def test_no_script_leaves_its_slot(cluster_url: str) -> None:
+    store = await RedisStore.open(cluster_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
+    for user in (USER, "another"):
+        await a_full_life(store, user)
+    await store.import_unsubscribed(["x", "y"], NOW)
+    await store.put_message("m", b"body")
+    await store.delete_message("m")
+    epoch = await store.acquire_lease("me", 60.0)
+    assert epoch
+    await store.fix_cut(epoch, await store.stream_ends())
+    assert await store.commit_round(epoch, 1, b"blob", 3)
+    await store.release_lease("me")
+    assert 4 == (await store.erase(USER, NOW))["decisions"]
+    await store.close()
+
+
+async def test_scripts_the_server_has_lost_are_loaded_again(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    for _ in range(2):
+        raw.script_flush()
+        users = [f"user{i}" for i in range(50)]
+        await redis_store.read_users([UserRead(user) for user in users])
+    raw.script_flush()
+    await redis_store.commit([send("a")])
+    assert 1 == (await redis_store.user("u1")).sends
+
+
+async def test_a_full_server_refuses_whole_steps_and_still_reads(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    await redis_store.commit([send("a")])
+    raw.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreError, match=r"refused a command: .*maxmemory"):
+            await redis_store.commit([send("b", "u2")])
+        assert 1 == (await redis_store.user("u1")).sends
+        assert await redis_store.decision(decision_id("u1", "a")) is not None
+        assert 1 == (await redis_store.erase("u1", NOW))["decisions"]
+    finally:
+        raw.config_set("maxmemory", 0)
+    assert 0 == (await redis_store.user("u2")).decisions
+    assert [] == [key for key in raw.scan_iter() if b"u2" in key]
+
+
+async def test_of_two_processes_one_wins_each_race(redis_store: RedisStore, redis_url: str) -> None:
+    other = await RedisStore.open(redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
+    for i in range(50):
+        user = f"user{i}"
+        first, second = await asyncio.gather(
+            redis_store.commit([send("a", user)]), other.commit([send("b", user)])
+        )
+        assert 1 == sum(isinstance(outcome, Conflict) for outcome in first + second)
+    await other.close()
+
+
+async def test_another_format_is_refused(redis_store: RedisStore, raw: Any, redis_url: str) -> None:
+    await redis_store.ping()
+    raw.set(keys.FORMAT_KEY, b"0")
+    with pytest.raises(StoreError, match=r"format version 0, this Forbear reads version 1; start"):
+        await RedisStore.open(redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
+
+
+async def test_no_server_is_one_sentence_without_the_password() -> None:
+    with pytest.raises(StoreError, match="localhost:1 cannot be reached") as caught:
+        await RedisStore.open(
+            "redis://:hunter2@localhost:1", half_life_s=HALF_LIFE_S, tombstone_secret=SECRET
+        )
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_a_url_of_another_kind_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="URL cannot be used"):
+        await RedisStore.open("http://x", half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
+
+
+async def test_a_server_that_hangs_is_an_error_in_time_and_then_works_again(
+    redis_store: RedisStore, raw: Any, redis_url: str
+) -> None:
+    hasty = await RedisStore.open(
+        redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET, read_timeout_s=0.1
+    )
+    raw.execute_command("CLIENT", "PAUSE", "400", "ALL")
+    with pytest.raises(StoreError, match=r"no answer within 0\.1 s"):
+        await hasty.commit([send(f"d{i}") for i in range(100)])
+    await asyncio.sleep(0.5)
+    states = await hasty.read_users([UserRead(f"other{i}") for i in range(100)])
+    assert {0} == {getattr(state, "version", None) for state in states}
+    await hasty.close()
+    await redis_store.ping()
+
+
+async def test_a_call_cut_off_leaves_no_replies_for_the_next(redis_url: str, raw: Any) -> None:
+    raw.flushall()
+    store = await RedisStore.open(
+        redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET, max_connections=1
+    )
+    for _ in range(20):
+        cut = asyncio.create_task(store.read_users([UserRead(f"user{i}") for i in range(300)]))
+        await asyncio.sleep(0.0005)
+        cut.cancel()
+        assert (0, {}) == await store.catalog()
+    await store.close()
+
+
+async def test_connections_are_bounded(redis_url: str, raw: Any) -> None:
+    before = raw.info("clients")["connected_clients"]
+    store = await RedisStore.open(
+        redis_url,
+        half_life_s=HALF_LIFE_S,
+        tombstone_secret=SECRET,
+        max_connections=4,
+        read_timeout_s=20.0,
+    )
+    await asyncio.gather(*(store.user(f"user{i}") for i in range(200)))
+    assert raw.info("clients")["connected_clients"] <= before + 4
+    await store.close()
+
+
+async def test_an_open_decision_is_small(redis_store: RedisStore, raw: Any) -> None:
+    """Its hash stays in the compact encoding: a field over 64 bytes would triple it."""
+    name = decision_id("u1", "0123456789abcdef")
+    hazard = 0.0012345678901234567
+    await redis_store.commit([send("x", decision_id=name, hazard=hazard, now=NOW + 0.123456)])
+    key = f"{keys.TAGS[keys.shard_of('u1')]}:d:{name}"
+    assert b"listpack" == raw.object("encoding", key)
+    assert raw.memory_usage(key) <= 300
+
+
+async def test_what_leads_to_a_user_expires(redis_store: RedisStore, raw: Any) -> None:
+    await redis_store.commit([send("a", idempotency=Idempotency("k", "f"))])
+    await redis_store.record_events([event("e1", "click", NOW + 1, "a")])
+    tag = keys.TAGS[keys.shard_of("u1")]
+    nine_days, one_day = 9 * 86_400, 86_400
+    for key, seconds in (
+        (f"{tag}:d:{decision_id('u1', 'a')}", nine_days),
+        (f"{tag}:ud:u1", nine_days),
+        (f"{tag}:ue:u1", nine_days),
+        (f"{tag}:i:{keys.idempotency_name('k').decode()}", one_day),
+    ):
+        assert seconds - 60 <= raw.ttl(key) <= seconds, key
