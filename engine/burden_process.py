@@ -98,9 +98,7 @@ def _discounts(pace: Pace) -> tuple[float, float]:
     )
 
 
-def improved(
-    values: Floats, worth: Floats, stays: Floats, weights: Floats, of: Process
-) -> Floats:
+def improved(values: Floats, worth: Floats, stays: Floats, weights: Floats, of: Process) -> Floats:
     """One round of policy iteration: (N, G) -> (N, G).
 
     `worth` is p_click - c/v and `stays` 1 - p_unsubscribe, both (N, G, Q, K) over Q moments of

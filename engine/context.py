@@ -15,7 +15,7 @@ features that fall on one slot share a weight; `EncoderState.use` tells how full
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TypeAlias
@@ -45,8 +45,9 @@ RESERVED = 3
 
 MOST_BURDEN = 12.0
 """Beyond this the heads are flat: nobody was sent to so often by anything that learns."""
-USUAL_BURDEN = 1.0
-"""What the usual burden is taken for before burdens have been seen."""
+USUAL_BURDEN = 0.0
+"""The usual burden before any was seen: at first nobody carries one, and what is learned then is
+the constant's to take."""
 CONTEXT_NORM = 4.0
 CLIP = 3.0
 OUTLIER = 10.0
@@ -189,7 +190,7 @@ class EncoderState:
     @property
     def usual_burden(self) -> float:
         """Mean burden at what was taught."""
-        return (self.burdens + KNOWN_AFTER * USUAL_BURDEN) / (self.contexts + KNOWN_AFTER)
+        return self.burdens / self.contexts if self.contexts else USUAL_BURDEN
 
     @property
     def use(self) -> float:
@@ -231,12 +232,14 @@ class EncoderState:
         self._strings[key, value] = found
         return found
 
-    def encode(self, context: Context) -> EncodedContext:
-        """Hashed features of a context that `check_context` has passed."""
+    def encode(self, context: Context, only: Collection[str] | None = None) -> EncodedContext:
+        """Hashed features of a context that `check_context` has passed, or of some of its keys."""
         numbers, strings = self._numbers, self._strings
         hashes: list[int] = []
         values: list[float] = []
         for key, value in context.items():
+            if only is not None and key not in only:
+                continue
             if isinstance(value, str):
                 found = strings.get((key, value)) or self._string(key, value)
                 hashes += found
@@ -248,7 +251,7 @@ class EncoderState:
                     hashes.append(name)
                     values.append(max(-CLIP, min(CLIP, scaled)))
         for key, name in self._missing:
-            if key not in context:
+            if key not in context and (only is None or key in only):
                 hashes.append(name)
                 values.append(1.0)
         scaled_values = np.array(values, np.float32) * np.float32(self._shrink(values))
@@ -276,7 +279,7 @@ class EncoderLearner:
     @property
     def usual_burden(self) -> float:
         """See `EncoderState`."""
-        return (self._burdens + KNOWN_AFTER * USUAL_BURDEN) / (self._contexts + KNOWN_AFTER)
+        return self._burdens / self._contexts if self._contexts else USUAL_BURDEN
 
     def learn_context(
         self, numbers: Mapping[str, float], indicators: list[str], burden: float = USUAL_BURDEN

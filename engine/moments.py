@@ -12,16 +12,22 @@ taught would show only the moments in which something was sent. Limit: all users
 
 import warnings
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
+from engine.context import EncodedContext
 from engine.decision import Context, Request, Value
+from engine.snapshot import Snapshot
 
 Kind: TypeAlias = Literal["user", "moment"]
 
 POOL = 256
 """Recent moments kept."""
+NODES = 8
+"""Moments that stand for them in an expectation."""
 FOLLOWED = 2048
 """Users whose contexts are compared with their last one, while kinds are being guessed."""
 ENOUGH = 300
@@ -49,6 +55,9 @@ class Moments:
         self._last: dict[str, Context] = {}
         self._stranger: Context = {}
         self._pool: deque[dict[str, Value]] = deque(maxlen=POOL)
+        self._nodes: list[EncodedContext] = []
+        self._nodes_of: Snapshot | None = None
+        self._nodes_from = 0
         self.keys: frozenset[str] = frozenset(
             key for key, kind in self._declared.items() if kind == "moment"
         )
@@ -61,16 +70,25 @@ class Moments:
                 context = request.context
                 self._pool.append({key: context[key] for key in self.keys if key in context})
 
-    def recent(self) -> list[dict[str, Value]]:
-        """Up to `POOL` moments, the latest last."""
-        return list(self._pool)
+    def nodes(self, snapshot: Snapshot) -> list[EncodedContext]:
+        """`NODES` moments that stand for the pool: means of equal parts of it, best click last.
+
+        Logits are linear in the features, so the mean of the features has the mean of the logits.
+        """
+        size = len(self._pool)
+        fresh = self._nodes_of is snapshot and size < 2 * self._nodes_from
+        if not fresh:
+            self._nodes, self._nodes_of, self._nodes_from = (
+                _means(self._pool, snapshot),
+                snapshot,
+                size,
+            )
+        return self._nodes
 
     def _follow(self, request: Request) -> None:
         """Compare a context with the user's last one, and with somebody else's."""
         unknown = [
-            key
-            for key in request.context
-            if key not in self._declared and key not in self._guessed
+            key for key in request.context if key not in self._declared and key not in self._guessed
         ]
         if not unknown:
             return
@@ -104,6 +122,23 @@ class Moments:
                 "declare it `user` or `moment` to settle it",
                 stacklevel=2,
             )
+
+
+def _means(pool: Collection[Context], snapshot: Snapshot) -> list[EncodedContext]:
+    """Mean features of up to `NODES` equal parts of the pool, in order of their click effect."""
+    # Encoded as in a context that has nothing else: what is missing of other keys is no moment.
+    encoded = [snapshot.encoder.encode(moment, only=moment) for moment in pool]
+    effects = snapshot.effect(encoded, np.zeros((1, 1), np.uint64))[0, :, 0]
+    parts = np.array_split(np.argsort(effects, kind="stable"), min(NODES, len(encoded)))
+    return [_mean([encoded[i] for i in part]) for part in parts]
+
+
+def _mean(contexts: Sequence[EncodedContext]) -> EncodedContext:
+    hashes = np.concatenate([context.hashes for context in contexts])
+    values = np.concatenate([context.values for context in contexts])
+    unique, place = np.unique(hashes, return_inverse=True)
+    sums = np.bincount(place, weights=values, minlength=unique.size) / len(contexts)
+    return EncodedContext(unique, sums.astype(np.float32))
 
 
 def _difference(one: Value, other: Value) -> float:

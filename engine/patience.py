@@ -31,8 +31,6 @@ from engine.moments import Kind, Moments
 from engine.snapshot import Forecast, Snapshot
 
 DAY = 86400.0
-MOMENT_NODES = 8
-"""Moments that stand for the pool: means of equal parts of it, in order of their effect."""
 KINDS = 32
 """Kinds of users along each axis, half a logit wide."""
 LOWEST = -12.0, -16.0
@@ -134,16 +132,23 @@ class LearnedPatience:
         return values
 
 
-def _everywhere(
-    outlook: Outlook, grid: Floats, moments: Moments
-) -> tuple[Floats, Floats, Floats]:
+def _everywhere(outlook: Outlook, grid: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
     """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
-    here, there = outlook.snapshot.burden_effect(outlook.burdens), _tiring(outlook, grid)
-    shift = there[:, None, :, None, None] - here[:, :, None, None, None]
-    lasting = np.stack([outlook.forecast.click, outlook.forecast.unsubscribe])
-    logits = lasting[:, :, None, None, :] + shift
-    del moments
-    return logits[0], logits[1], np.ones(1)
+    snapshot, forecast = outlook.snapshot, outlook.forecast
+    here, there = snapshot.burden_effect(outlook.burdens), _tiring(outlook, grid)
+    lasting = np.stack([forecast.click, forecast.unsubscribe]) - here[:, :, None]
+    if not moments.keys:
+        return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))
+    own = [snapshot.encoder.encode(r.context, moments.keys) for r in outlook.requests]
+    lasting -= snapshot.effect(own, outlook.catalog.hashes(outlook.rows))
+    nodes = moments.nodes(snapshot)
+    rows, place = np.unique(outlook.rows, return_inverse=True)
+    passing = snapshot.effect(nodes, outlook.catalog.hashes(rows))[
+        :, :, place.reshape(outlook.rows.shape)
+    ]
+    logits = (lasting[:, :, None, :] + passing.transpose(0, 2, 1, 3))[:, :, None]
+    click, leave = logits + there[:, None, :, None, None]
+    return click, leave, np.full(len(nodes), 1.0 / len(nodes))
 
 
 def _tiring(outlook: Outlook, grid: Floats) -> Floats:

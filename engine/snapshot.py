@@ -127,6 +127,22 @@ class Snapshot:
         weights = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]].astype(np.float64)
         return weights.T @ np.stack(burden_features(burdens, self.encoder.usual_burden))
 
+    def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
+        """(2, N, K) what these features add to the logits of click and unsubscribe.
+
+        `messages` as in `forecast`. Neither the constant nor the burden nor what a message adds by
+        itself is in it: logits are sums, so the effects of a context's parts add up.
+        """
+        hashes, values = _stacked(contexts)
+        slots = common_slots(hashes)
+        alone = np.matmul(values[:, None], self._table.take(slots, axis=0))[:, 0]
+        n, k, columns = len(contexts), messages.shape[-2], messages.shape[-1]
+        crossed = message_slots(hashes, messages if messages.ndim == 2 else messages[:, None])
+        weights = self._table.take(crossed[:, 1:].reshape(n, values.shape[1], k * columns), axis=0)
+        own = np.matmul(values[:, None], weights.reshape(n, values.shape[1], k * columns * 4))
+        both = own.reshape(n, k, columns, 4).sum(axis=2) + alone[:, None]
+        return np.asarray(both[..., [_CLICK, _UNSUBSCRIBE]].transpose(2, 0, 1), np.float64)
+
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
         """(N, 2, 4): sums of the common block; row 0 over values, row 1 over squared values."""
         more, bend = burden_features(burdens, self.encoder.usual_burden)
@@ -177,7 +193,7 @@ def features(
     spread = np.broadcast_to(values[:, None], crossed.shape)
     real = crossed != PAD
     fixed = np.array([CONSTANT, BURDEN, BURDEN_LOG])
-    first = np.array([1.0, *burden_features(np.float64(burden), usual_burden)], np.float32)
+    first = np.array([1.0, *burden_features(np.array(burden), usual_burden)], np.float32)
     slots = np.concatenate([fixed, common_slots(context.hashes), crossed[real]])
     return slots, np.concatenate([first, context.values, spread[real]])
 
@@ -246,7 +262,12 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
         start += 12 * size
     scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
     encoder = EncoderState(
-        scales, header["keys"], header["contexts"], header["squared_length"], seen, header["burdens"]
+        scales,
+        header["keys"],
+        header["contexts"],
+        header["squared_length"],
+        seen,
+        header["burdens"],
     )
     delays = DelayLaws(*(DelayLaw.from_json(law) for law in header["delays"]))
     return State(heads[0], heads[1], encoder, delays)

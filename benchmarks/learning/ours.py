@@ -29,7 +29,9 @@ class Open:
 
     at: float
     teaching: bytes
-    taught: dict[HeadName, float] = field(default_factory=lambda: {"click": 0.0, "unsubscribe": 0.0})
+    taught: dict[HeadName, float] = field(
+        default_factory=lambda: {"click": 0.0, "unsubscribe": 0.0}
+    )
     settled: set[HeadName] = field(default_factory=set)
     counted: bool = False
     """Its context has been counted by a first lesson."""
@@ -165,7 +167,10 @@ class ForbearPolicy:
                 strict=True,
             )
         ]
-        for lesson in self._feedback.lessons(arrived, until * DAY_S):
-            self.learner.learn(lesson)
+        lessons = self._feedback.lessons(arrived, until * DAY_S)
+        # A world asks about everybody at the same instant, so that all its clicks would be taught
+        # before the first silence. Senders meet their users all day long.
+        for i in self._rng.permutation(len(lessons)):
+            self.learner.learn(lessons[i])
         version = self._model.snapshot.version + 1
         self._model = Model(self._policy, self.learner.snapshot(version), self._model.catalog)
