@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from engine.burden_process import Pace, Process, improved, process
+from engine.burden_process import Offers, Pace, Process, choice, process, worth_of
 from engine.catalog import Catalog
 from engine.decision import Floats, Request
 from engine.moments import Kind, Moments
@@ -34,7 +34,8 @@ DAY = 86400.0
 KINDS = 32
 """Kinds of users along each axis, half a logit wide."""
 LOWEST = -12.0, -16.0
-"""Smallest logit of a click and of an unsubscribe that makes a kind of its own."""
+"""Smallest logarithm of worth and logit of an unsubscribe that make a kind of their own."""
+LEAST_WORTH = 1e-6
 ROUNDS, FIRST_ROUNDS = 2, 8
 """Rounds of policy iteration for a known kind of user, and for one met for the first time."""
 
@@ -81,6 +82,15 @@ class ConstantPatience:
         return np.full(size, self.unsubscribe_cost), np.full(size, self.price)
 
 
+class Starts:
+    """The last policy found for each kind of user: where the next of his kind starts."""
+
+    def __init__(self, points: int, moments: int) -> None:
+        self.values = np.zeros((KINDS, KINDS, points))
+        self.sends = np.zeros((KINDS, KINDS, points, moments), np.bool_)
+        self.known = np.zeros((KINDS, KINDS), np.bool_)
+
+
 class LearnedPatience:
     """Costs that follow from the heads, each user by himself."""
 
@@ -101,7 +111,8 @@ class LearnedPatience:
         self._horizon, self._gap, self._gap_after_send = horizon, gap, max(gap, gap_after_send)
         self._most_price, self._strength = most_price, strength
         self._moments = Moments(keys)
-        self._starts: dict[Pace, Floats] = {}
+        self._starts: dict[tuple[Pace, int], Starts] = {}
+        self._tiring: tuple[Snapshot, Process, Floats] | None = None
 
     def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """The module's formulas; 0 where a user has no candidate."""
@@ -116,26 +127,43 @@ class LearnedPatience:
 
     def _solved(self, outlook: Outlook, of: Process) -> Floats:
         """(N, G) worth of the future at every burden of the grid."""
-        click, leave, weights = _everywhere(outlook, of.grid, self._moments)
+        there = self._tired(outlook.snapshot, of)
+        click, leave, weights = _everywhere(outlook, there, self._moments)
         unit = np.where(outlook.value > 0, outlook.value, 1.0)[:, None]
         worth = expit(click) - (outlook.send_cost / unit)[:, None, None, :]
-        worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
-        stays = expit(-leave)
-        kinds = _kinds(click[:, 0].mean(axis=1), leave[:, 0].mean(axis=1), outlook.offered)
-        starts = self._starts.setdefault(of.pace, np.full((KINDS, KINDS, of.grid.size), np.nan))
-        values = starts[kinds]
-        rounds = FIRST_ROUNDS if np.isnan(values[:, 0]).any() else ROUNDS
-        values = np.nan_to_num(values)
-        for _ in range(rounds):
-            values = improved(values, worth, stays, weights, of)
-        starts[kinds] = values
+        if not outlook.offered.all():
+            worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
+        offers = Offers(worth, expit(-leave), weights)
+        kinds = _kinds(worth[:, 0, -1], leave[:, 0, -1])
+        starts = self._starts.setdefault(
+            (of.pace, weights.size), Starts(of.grid.size, weights.size)
+        )
+        values = starts.values[kinds]
+        best, sends = choice(values, offers, of)
+        known = bool(starts.known[kinds].all())
+        if known:
+            sends = starts.sends[kinds]
+        for _ in range(ROUNDS - 1 if known else FIRST_ROUNDS - 1):
+            values = worth_of(best, sends, offers, of)
+            best, sends = choice(values, offers, of)
+        values = worth_of(best, sends, offers, of)
+        starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
         return values
 
+    def _tired(self, snapshot: Snapshot, of: Process) -> Floats:
+        """(2, G) what the grid's burdens add to both logits; more of it never helps."""
+        known = self._tiring
+        if known is None or known[0] is not snapshot or known[1] is not of:
+            click, leave = snapshot.burden_effect(of.grid)
+            effect = np.stack([np.minimum.accumulate(click), np.maximum.accumulate(leave)])
+            known = self._tiring = snapshot, of, effect
+        return known[2]
 
-def _everywhere(outlook: Outlook, grid: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
+
+def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
     """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
     snapshot, forecast = outlook.snapshot, outlook.forecast
-    here, there = snapshot.burden_effect(outlook.burdens), _tiring(outlook, grid)
+    here = snapshot.burden_effect(outlook.burdens)
     lasting = np.stack([forecast.click, forecast.unsubscribe]) - here[:, :, None]
     if not moments.keys:
         return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))
@@ -151,20 +179,14 @@ def _everywhere(outlook: Outlook, grid: Floats, moments: Moments) -> tuple[Float
     return click, leave, np.full(len(nodes), 1.0 / len(nodes))
 
 
-def _tiring(outlook: Outlook, grid: Floats) -> Floats:
-    """(2, G) what a burden adds to both logits; more of it never helps."""
-    click, leave = outlook.snapshot.burden_effect(grid)
-    return np.stack([np.minimum.accumulate(click), np.maximum.accumulate(leave)])
-
-
-def _kinds(
-    click: Floats, leave: Floats, offered: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Cell of each user, by his best click at no burden and the unsubscribe beside it (N, K)."""
-    best = np.where(offered, click, -np.inf).argmax(axis=1)
+def _kinds(worth: Floats, leave: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cell of each user, by his best worth at no burden and the unsubscribe logit beside it (N, K),
+    in the best of moments.
+    """
+    best = worth.argmax(axis=1)
     place = np.arange(len(best))
-    first, second = (
-        np.clip((logit[place, best] - lowest) * 2.0, 0, KINDS - 1).astype(np.int64)
-        for logit, lowest in zip((click, leave), LOWEST, strict=True)
-    )
-    return first, second
+    click = np.log(np.maximum(worth[place, best], LEAST_WORTH))
+    first = (click - LOWEST[0]) * 2.0
+    second = (leave[place, best] - LOWEST[1]) * 2.0
+    cells = np.clip(np.stack([first, second]), 0, KINDS - 1).astype(np.int64)
+    return cells[0], cells[1]

@@ -137,7 +137,7 @@ def _asked(
     rows = np.full((len(requests), width), catalog.abstain_row, np.int64)
     for i, request in enumerate(requests):
         rows[i, : len(request.candidates)] = catalog.rows(request.candidates)
-    silence = [now - (now if s.last_send_at is None else s.last_send_at) for s in states]
+    silence = [now - _left_in_peace_since(state, now) for state in states]
     return _Asked(
         requests=requests,
         now=now,
@@ -147,6 +147,14 @@ def _asked(
         rows=rows,
         offered=rows != catalog.abstain_row,
     )
+
+
+def _left_in_peace_since(state: UserState, now: float) -> float:
+    """Time of the last send, else of the first decision: silence may be all a user ever got."""
+    for at in (state.last_send_at, state.first_seen_at):
+        if at is not None:
+            return at
+    return now
 
 
 def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:

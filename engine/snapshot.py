@@ -91,6 +91,8 @@ class Snapshot:
             self._table[:SLOTS, column] = full[:, 0]
             self._table[:SLOTS, column + 1] = 1.0 / full[:, 1]
         self._table.setflags(write=False)
+        burden = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]]
+        self._burden = burden.T.astype(np.float64)
 
     @classmethod
     def cold(cls, priors: tuple[Prior, Prior]) -> "Snapshot":
@@ -124,8 +126,8 @@ class Snapshot:
 
     def burden_effect(self, burdens: Floats) -> Floats:
         """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user."""
-        weights = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]].astype(np.float64)
-        return weights.T @ np.stack(burden_features(burdens, self.encoder.usual_burden))
+        more, bend = burden_features(burdens, self.encoder.usual_burden)
+        return np.asarray(self._burden[:, :1] * more + self._burden[:, 1:] * bend)
 
     def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
         """(2, N, K) what these features add to the logits of click and unsubscribe.
