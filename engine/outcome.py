@@ -46,12 +46,12 @@ class DelayLaw:
     """Seconds, of the prior law."""
     spread: float = 1.5
     """Standard deviation of the logarithm, of the prior law."""
-    counts: tuple[int, ...] = (0,) * (_BINS + 1)
+    counts: tuple[float, ...] = (0.0,) * (_BINS + 1)
 
-    def with_delay(self, seconds: float) -> "DelayLaw":
-        """The law after one more outcome."""
+    def with_delay(self, seconds: float, weight: float = 1.0) -> "DelayLaw":
+        """The law after one more outcome, or after this send's share of one."""
         at = int(np.searchsorted(_EDGES, seconds))
-        counts = (*self.counts[:at], self.counts[at] + 1, *self.counts[at + 1 :])
+        counts = (*self.counts[:at], self.counts[at] + weight, *self.counts[at + 1 :])
         return DelayLaw(self.median, self.spread, counts)
 
     def quantile(self, share: float) -> float:

@@ -87,7 +87,7 @@ class Log:
     read: Callable[[int], Iterator[LoggedBatch]]  # rows per chunk -> chunks, same order every time
     randomised: bool = True  # False: observational, no policy value can come from it
     adaptive: bool = False  # the logger learned while it logged
-    abstains: bool = True  # whether the logger could abstain at all
+    named_users: bool = True  # False: every row is a user of its own, nothing to cluster by
     feature_names: tuple[str, ...] = ()
     unprompted: frozenset[str] = frozenset()  # outcomes that also happen without a send
 

@@ -97,7 +97,7 @@ def batch_totals(
     for name in outcome_names(batch):
         qhat = qhat_of(models, name, batch, fold)
         rows = _rows(log, batch, name, targets, settings, qhat, base)
-        if settings.clustered:
+        if settings.clustered and log.named_users:
             sums[name], users[name] = policy_and_user_sums(rows, batch.user)
         else:
             sums[name] = policy_sums(rows)

@@ -59,8 +59,8 @@ def fatigue_rollout(folder: Path) -> Log:
         "notification fatigue rollout",
         ARMS,
         batch,
-        abstains=False,
         feature_names=("tenure", "prior sessions", "push reliability"),
+        named_users=False,
         unprompted=frozenset({"conversion", "unsubscribe"}),
     )
 

@@ -37,8 +37,14 @@ def hillstrom(path: Path) -> Log:
     names = ("segment", "visit", "spend")
     chosen = {name: quoted(name) for name in names} | FEATURES
     batch = concatenate(list(_batches(table.select(chosen, CHUNK_ROWS))))
-    facts = {"feature_names": tuple(FEATURES), "unprompted": frozenset({"click", "conversion"})}
-    return log_in_memory("hillstrom", ARMS, batch, **facts)
+    return log_in_memory(
+        "hillstrom",
+        ARMS,
+        batch,
+        named_users=False,
+        feature_names=tuple(FEATURES),
+        unprompted=frozenset({"click", "conversion"}),
+    )
 
 
 def _batches(chunks: Iterator[dict[str, AnyArray]]) -> Iterator[LoggedBatch]:

@@ -58,10 +58,19 @@ def mapped_log(path: Path, columns: Columns, adaptive: bool = False) -> Log:
         table.require([f"{prefix}{arm}" for arm in arms[1:]])
 
     def read(rows: int) -> Iterator[LoggedBatch]:
+        start = 0
         for chunk in table.select(_expressions(table, columns, arms), rows):
-            yield _batch(chunk, columns, arms)
+            yield _batch(chunk, columns, arms, start)
+            start += len(chunk["action"])
 
-    return Log(path.name, arms, read, adaptive=adaptive, feature_names=columns.features)
+    return Log(
+        path.name,
+        arms,
+        read,
+        adaptive=adaptive,
+        named_users=columns.user is not None,
+        feature_names=columns.features,
+    )
 
 
 def _arms(table: Table, columns: Columns) -> tuple[str, ...]:
@@ -114,9 +123,11 @@ def _seconds(table: Table, name: str) -> str:
     return f"epoch(CAST({quoted(name)} AS TIMESTAMPTZ))"
 
 
-def _batch(chunk: dict[str, AnyArray], columns: Columns, arms: tuple[str, ...]) -> LoggedBatch:
+def _batch(
+    chunk: dict[str, AnyArray], columns: Columns, arms: tuple[str, ...], start: int
+) -> LoggedBatch:
     n = len(chunk["action"])
-    numbered = np.arange(n, dtype=np.uint64)
+    numbered = np.arange(start, start + n, dtype=np.uint64)
     ids = chunk.get("decision_id", numbered).astype(np.uint64)
     recorded = ("click", "unsubscribe", "conversion")
     law = None if columns.law_prefix is None else _matrix(chunk, columns.law_prefix, arms, n)

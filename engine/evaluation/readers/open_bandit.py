@@ -46,7 +46,6 @@ def open_bandit(path: Path, items: int) -> Log:
         arms,
         _batch(read, items),
         adaptive=path.name.startswith("bts"),
-        abstains=False,
         feature_names=tuple(f"position {number + 1}" for number in range(POSITIONS)),
     )
 

@@ -16,7 +16,6 @@ from engine.evaluation.arrays import AnyArray
 READERS = {
     ".csv": "read_csv",
     ".jsonl": "read_json",
-    ".json": "read_json",
     ".parquet": "read_parquet",
 }
 
@@ -86,8 +85,11 @@ def open_table(path: Path, delimiter: str = ",") -> Table:
     suffix = path.suffixes[0] if path.suffix == ".gz" else path.suffix
     if suffix not in READERS:
         raise BadInput(f"{path.name} ends in {suffix!r}, expected one of {', '.join(READERS)}")
-    argument = f", delim={literal(delimiter)}, header=true" if suffix == ".csv" else ""
-    source = f"{READERS[suffix]}({literal(str(path))}{argument})"
+    arguments = {
+        ".csv": f", delim={literal(delimiter)}, header=true",
+        ".jsonl": ", format='newline_delimited', sample_size=-1",  # types from every row
+    }
+    source = f"{READERS[suffix]}({literal(str(path))}{arguments.get(suffix, '')})"
     described = fetched(f"DESCRIBE SELECT * FROM {source}", path)  # noqa: S608
     return Table(path, {str(row[0]): str(row[1]) for row in described}, source)
 

@@ -67,4 +67,4 @@ def counted_log(test: CountedTest) -> Log:
         pmf=law,
     )
     names = ("abstain", *[f"arm {number}" for number in range(arms)])
-    return log_in_memory(test.name, names, batch, abstains=False)
+    return log_in_memory(test.name, names, batch, named_users=False)

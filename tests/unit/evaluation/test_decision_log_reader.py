@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.decision import Decision, Forecasts, Reason
+from engine.decision_log import to_json
 from engine.errors import BadInput
 from engine.evaluation.compare import compare
 from engine.evaluation.log import Prices
@@ -73,13 +75,82 @@ def test_candidates_become_arms_with_the_law_and_the_forecasts(tmp_path: Path) -
     assert pytest.approx(0.002) == batch.send_cost[0]
 
 
-def test_unresolved_and_censored_decisions_are_left_out_whole(tmp_path: Path) -> None:
+def test_the_reader_takes_the_records_the_engine_writes(tmp_path: Path) -> None:
+    """Two candidates at 0.25 and 0.5, abstain 0.25; `sale` was drawn."""
+    forecasts = Forecasts(
+        p_click=np.array([0.1, 0.2]),
+        p_unsubscribe=np.array([0.01, 0.02]),
+        gain=np.array([0.2, 0.4]),
+        unsubscribe=np.array([0.01, 0.02]),
+        send_cost=np.full(2, 0.002),
+        net=np.array([0.178, 0.368]),
+        propensity=np.array([0.25, 0.5]),
+    )
+    decision = Decision(
+        decision_id="07-x",
+        user_id="u",
+        at=5.0,
+        context={"tenure": 3.0},
+        value=2.0,
+        burden=1.5,
+        candidates=("digest", "sale"),
+        forecasts=forecasts,
+        blocked=(("late", Reason.UNKNOWN_MESSAGE),),
+        p0=0.0,
+        unsubscribe_cost=1.0,
+        price=0.01,
+        action="sale",
+        propensity=0.5,
+        abstain_propensity=0.25,
+        abstain_reward=0.0,
+        reason=Reason.CHOSEN,
+        arm="bandit",
+        policy="thompson",
+        model_version=1,
+        encoder_version=1,
+    )
+    labelled = to_json(decision) | {"click": 1, "unsubscribe": 0}
+    log = decision_log(written(tmp_path / "log.jsonl", [labelled]), context=("tenure",))
+    batch = next(log.batches())
+    assert batch.pmf is not None
+    assert batch.features is not None
+    assert [0.25, 0.25, 0.5] == pytest.approx(batch.pmf[0].tolist())
+    assert (2, 0.5, 2.0, 0.002) == pytest.approx(
+        (batch.action[0], batch.propensity[0], batch.value[0], batch.send_cost[0])
+    )
+    assert [1.5, 3.0] == batch.features[0].tolist()
+    assert [0.0, 0.01, 0.02] == pytest.approx(batch.targets["forecast:unsubscribe"][0].tolist())
+
+
+def test_from_the_first_open_decision_on_and_censored_ones_are_left_out(tmp_path: Path) -> None:
+    """The last resolved ones are mostly abstentions, which resolve at once: they go as well."""
     made = records(10)
-    made[2]["unsubscribe"] = None
+    made[7]["unsubscribe"] = None
     made[3]["censored"] = True
     made[4]["propensity"] = None
     batch = next(decision_log(written(tmp_path / "log.jsonl", made)).batches())
-    assert (batch.time / 1000.0).astype(int).tolist() == [0, 1, 5, 6, 7, 8, 9]
+    assert (batch.time / 1000.0).astype(int).tolist() == [0, 1, 2, 5, 6]
+
+
+def test_decisions_without_candidates_or_with_other_contexts_are_read(tmp_path: Path) -> None:
+    made = records(60)
+    for k in range(0, 60, 3):
+        made[k] |= {"candidates": [], "action": None, "propensity": 1.0, "abstain_propensity": 1.0}
+        made[k]["context"] = {f"key {k}": k}
+    log = decision_log(written(tmp_path / "log.jsonl", made), context=("tenure",))
+    batch = next(log.batches())
+    assert batch.pmf is not None
+    assert batch.features is not None
+    assert [1.0, 0.0, 0.0] == batch.pmf[0].tolist()
+    assert [0.5, 0.0] == batch.features[0].tolist()
+    assert [0.5, 1.0] == batch.features[1].tolist()
+
+
+def test_a_truncated_jsonl_is_one_sentence(tmp_path: Path) -> None:
+    path = written(tmp_path / "log.jsonl", records(20))
+    path.write_text(path.read_text()[:-60])
+    with pytest.raises(BadInput, match=r"log\.jsonl cannot be read"):
+        list(decision_log(path).batches())
 
 
 def test_a_changed_abstain_reward_changes_no_figure(tmp_path: Path) -> None:

@@ -85,6 +85,17 @@ def test_user_ids_are_hashed_the_same_on_every_machine(tmp_path: Path) -> None:
     assert np.unique(batch.row_id).size == 6
 
 
+def test_rows_without_an_id_are_numbered_through_the_chunks(tmp_path: Path) -> None:
+    log = mapped_log(write(tmp_path / "log.csv", rows(9)), Columns("action", "p", "click"))
+    ids = np.concatenate([batch.row_id for batch in log.batches(rows=4)])
+    assert list(range(9)) == ids.tolist()
+
+
+def test_without_a_user_column_nothing_is_clustered(tmp_path: Path) -> None:
+    log = mapped_log(write(tmp_path / "log.csv", rows(300)), FULL)
+    assert compare(log, [Stored("new")]).users is None
+
+
 @pytest.mark.parametrize(
     ("value", "says"),
     [("", "got nan"), (0.0, "0 < p <= 1"), (1.5, "0 < p <= 1"), (-0.1, "0 < p <= 1")],
