@@ -97,7 +97,7 @@ class LearnedPatience:
     def __init__(
         self,
         *,
-        horizon: float = 60 * DAY,
+        horizon: float = 90 * DAY,
         gap: float = DAY,
         gap_after_send: float = 0.0,
         most_price: float = 1.0,

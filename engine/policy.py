@@ -109,6 +109,8 @@ class _Asked:
     contexts: list[EncodedContext]
     burdens: Floats
     """(N,)"""
+    usual_values: Floats
+    """(N,) running mean of what a click of each user is worth."""
     trials: NDArray[np.bool_]
     """(N,) users left in peace for so long that they are tried again."""
     rows: NDArray[np.int64]
@@ -143,6 +145,12 @@ def _asked(
         now=now,
         contexts=[model.snapshot.encoder.encode(request.context) for request in requests],
         burdens=np.array([decayed(s.burden, s.burden_at, now, policy.half_life) for s in states]),
+        usual_values=np.array(
+            [
+                request.value if state.mean_value is None else state.mean_value
+                for request, state in zip(requests, states, strict=True)
+            ]
+        ),
         trials=np.array(silence) > policy.trial_after(),
         rows=rows,
         offered=rows != catalog.abstain_row,
@@ -185,7 +193,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
             forecast=forecast,
             burdens=asked.burdens,
             send_cost=send_cost,
-            value=value,
+            value=asked.usual_values,
             half_life=policy.half_life,
         )
     )
@@ -265,7 +273,8 @@ def _record(
         return Drawn(decision, b"")
     row = asked.rows[i, chosen] if send else model.catalog.abstain_row
     message = model.catalog.hashes(np.array([row]))[0]
-    return Drawn(decision, teaching(asked.contexts[i], request.context, decision.burden, message))
+    told = teaching(asked.contexts[i], request.context, decision.burden, message, asked.now)
+    return Drawn(decision, told)
 
 
 def _reason(net: Floats, *, send: bool, trial: bool) -> Reason:

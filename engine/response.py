@@ -110,6 +110,16 @@ class Head:
         slots = np.flatnonzero((table != self.prior.columns()).any(axis=1))
         return slots, table[slots].copy()
 
+    def forget(self, kept: float) -> None:
+        """Keep this share of what was learned of every weight's precision; its value stands.
+
+        G = G0 + (G - G0) kept: the pull is towards the prior, so a weight that is seldom met does
+        not become free to jump, and one that is often met stays able to move.
+        """
+        if kept < 1.0:
+            prior, precision = self.prior.columns()[:, _PRECISION], self._table()[:, _PRECISION]
+            precision += (kept - 1.0) * (precision - prior)
+
     def logit(self, slots: Slots, values: Singles) -> float:
         """VW's own prediction, before the sigmoid."""
         # A label is demanded, and not looked at.

@@ -40,7 +40,7 @@ from engine.errors import ModelFormatError
 from engine.outcome import DelayLaw, DelayLaws
 from engine.response import Prior
 
-FORMAT = 1
+FORMAT = 2
 
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
@@ -70,6 +70,8 @@ class State:
     unsubscribe: tuple[Slots, NDArray[np.float32]]
     encoder: EncoderState = field(default_factory=EncoderState)
     delays: DelayLaws = field(default_factory=DelayLaws)
+    until: float = 0.0
+    """Time of the latest lesson that was forgotten up to, seconds."""
 
 
 EMPTY: tuple[Slots, NDArray[np.float32]] = (np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
@@ -211,6 +213,7 @@ def to_bytes(state: State) -> bytes:
         "squared_length": state.encoder.squared_length,
         "burdens": state.encoder.burdens,
         "delays": [state.delays.click.to_json(), state.delays.unsubscribe.to_json()],
+        "until": state.until,
         "slots": [state.click[0].size, state.unsubscribe[0].size],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -272,4 +275,4 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
         header["burdens"],
     )
     delays = DelayLaws(*(DelayLaw.from_json(law) for law in header["delays"]))
-    return State(heads[0], heads[1], encoder, delays)
+    return State(heads[0], heads[1], encoder, delays, header["until"])

@@ -220,7 +220,7 @@ def with_weights(slot: int, weight: float, precision: float) -> bytes:
         (sealed(b""), "no model"),
         (sealed(b"\x02\x00\x00\x00{}"), "no model"),
         (sealed(b"\xff\xff\xff\xff" + bytes(range(256))), "no model"),
-        (with_header(format=2), "has format 2"),
+        (with_header(format=3), "has format 3"),
         (with_header(encoder_version=7), "encoder 7"),
         (with_header(delays=None), "no model"),
         (with_header(slots=[10**6, 0]), "no model"),
