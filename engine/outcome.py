@@ -93,7 +93,14 @@ class Windows:
 
 def slices(at: float, head: HeadName, law: DelayLaw, windows: Windows) -> tuple[Slice, ...]:
     """When a decision made at `at` teaches its negative, piece by piece; in order of time."""
-    return tuple(Slice(at + wait, head, mass) for wait, mass in _waits(head, law, windows))
+    pieces: list[Slice] = []
+    for wait, mass in _waits(head, law, windows):
+        due = at + wait
+        if pieces and pieces[-1].due == due:
+            pieces[-1] = Slice(due, head, pieces[-1].mass + mass)
+        else:
+            pieces.append(Slice(due, head, mass))
+    return tuple(pieces)
 
 
 @lru_cache(maxsize=64)
@@ -101,7 +108,4 @@ def _waits(head: HeadName, law: DelayLaw, windows: Windows) -> tuple[tuple[float
     """(seconds after the decision, mass) of each slice; the same for all decisions of a model."""
     window = windows.click if head == "click" else windows.unsubscribe
     times = [min(max(law.quantile(point), windows.grace), window) for point in POINTS]
-    masses: dict[float, float] = {}
-    for time, mass in zip((*times, window), MASSES, strict=True):
-        masses[time] = masses.get(time, 0.0) + mass
-    return tuple(masses.items())
+    return tuple(zip((*times, window), MASSES, strict=True))

@@ -117,6 +117,9 @@ class LearnedPatience:
     def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """The module's formulas; 0 where a user has no candidate."""
         self._moments.meet(outlook.requests)
+        if not outlook.offered.any():
+            nothing = np.zeros(len(outlook.requests))
+            return nothing, nothing
         pace = Pace(self._gap, self._gap_after_send, outlook.half_life, self._horizon)
         of = process(pace)
         values = self._solved(outlook, of)

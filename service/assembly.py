@@ -3,8 +3,9 @@
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
+from engine.moments import Kind
 from engine.outcome import Windows
-from engine.patience import ConstantPatience
+from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
 from engine.response import Prior
 from service.auth import KeyRing, configured_keys
@@ -31,7 +32,7 @@ def policy(settings: Settings) -> Policy:
     """How forecasts become actions."""
     return Policy(
         explorer=_explorer(settings),
-        patience=ConstantPatience(settings.unsubscribe_cost, settings.price),
+        patience=_patience(settings),
         rho=settings.rho,
         pessimism=settings.pessimism,
         send_cost=settings.send_cost,
@@ -39,6 +40,18 @@ def policy(settings: Settings) -> Policy:
         floor_harm=settings.floor_harm,
         half_life=settings.burden_half_life_s,
         unprompted=settings.gain_event == "conversion",
+    )
+
+
+def _patience(settings: Settings) -> Patience:
+    if settings.patience == "constant":
+        return ConstantPatience(settings.unsubscribe_cost, settings.price)
+    keys: dict[str, Kind] = dict.fromkeys(settings.moment_keys.split(), "moment")
+    return LearnedPatience(
+        horizon=settings.horizon_s,
+        gap=settings.decision_gap_s,
+        most_price=settings.most_price,
+        keys=keys or None,
     )
 
 

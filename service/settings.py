@@ -57,9 +57,26 @@ class Settings(BaseSettings):
 
     # what things are worth
     value: Worth = Field(1.0, description="Worth of one click where a request names none.")
-    unsubscribe_cost: Worth = Field(5.0, description="Worth lost when a user unsubscribes.")
+    unsubscribe_cost: Worth = Field(
+        5.0, description="Constant patience: worth lost when a user unsubscribes."
+    )
     send_cost: Worth = Field(0.002, description="Cost of one send where a message names none.")
-    price: Worth = Field(0.0, description="Price of patience: what each send costs in later value.")
+    patience: Literal["learned", "constant"] = Field(
+        "learned", description="Where the price of patience and the cost of a lost user come from."
+    )
+    horizon_s: Seconds = Field(
+        90 * DAY, description="Learned patience: how far ahead a user's value counts."
+    )
+    decision_gap_s: Seconds = Field(
+        DAY, description="Learned patience: the mean time between two decisions about a user."
+    )
+    most_price: Worth = Field(
+        1.0, description="Learned patience: the most that one send may cost in clicks to come."
+    )
+    moment_keys: str = Field(
+        "", description="Context keys that pass (hour, weather), by blanks; guessed if empty."
+    )
+    price: Worth = Field(0.0, description="Constant patience: what each send costs in later value.")
     rho: Share = Field(1.0, description="Share of the shortfall paid as the abstain reward.")
     gain_event: Literal["click", "conversion"] = Field(
         "click", description="The event that counts as a decision's gain."

@@ -92,6 +92,7 @@ def settings(send_cost: float) -> dict[str, object]:
         "simulated_clock": True,
         "gain_event": "conversion",
         "send_cost": send_cost,
+        "patience": "constant",  # everybody is met once: there is no later to price
         "unsubscribe_cost": 0.0,  # the log has no unsubscribes: nothing to weigh
         "click_base_rate": 0.1,  # any team knows how many customers visit in two weeks, roughly
         "publish_interval_s": 0.02,

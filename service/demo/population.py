@@ -41,13 +41,14 @@ class OverHttp:
         self._world, self._client = world, client
         self._names = [message.id for message in world.messages]
         self._decisions: dict[tuple[int, int], str] = {}
+        self._asked_at = 0.0
         for message in world.messages:
             body = {"attributes": message.attributes, "send_cost": world.send_cost}
             client.call("PUT", f"/v1/messages/{message.id}", body)
 
     def act(self, batch: Batch) -> Ints:
         """Ask about everybody at once."""
-        at = _time(batch.at)
+        self._asked_at, at = batch.at, _time(batch.at)
         requests = [
             {"user_id": f"user-{user}", "context": context, "value": value, "at": at}
             for user, context, value in zip(
@@ -66,7 +67,13 @@ class OverHttp:
         return actions
 
     def observe(self, events: Events, until: float) -> None:
-        """Report the day's news, let the day end, and wait until all of it is learned."""
+        """Report the day's news, let the day end, and wait until all of it is learned.
+
+        News of the moment of sending is reported over the day, as people get to reading.
+        """
+        ends = until - MINUTE
+        seen = np.linspace(0.0, 1.0, len(events.at) + 2)[1:-1]
+        arrivals = np.maximum(events.at, self._asked_at + seen * (ends - self._asked_at))
         reports = [
             {
                 "event_id": f"{kind}-{user}-{step}",
@@ -77,13 +84,13 @@ class OverHttp:
             }
             for kind, user, step, at in zip(
                 events.kind.tolist(), events.user.tolist(), events.step.tolist(),
-                events.at.tolist(), strict=True,
+                arrivals.tolist(), strict=True,
             )
         ]  # fmt: skip
         if reports:
             self._client.report(reports)
         # Only a request moves the simulated clock; silence counts as "no" only as time passes.
-        end = {"user_id": "nobody", "context": {}, "messages": [], "at": _time(until - MINUTE)}
+        end = {"user_id": "nobody", "context": {}, "messages": [], "at": _time(ends)}
         self._client.decide([end])
         self._client.wait_until_learned()
 

@@ -71,7 +71,12 @@ def test_a_learner_killed_midway_applies_every_lesson_exactly_once() -> None:
 
 def test_a_server_killed_midway_keeps_everything_acknowledged() -> None:
     """400 users get a decision and, if sent to, a click; the server dies four times on the way."""
-    sending = {"unsubscribe_cost": 0.0, "floor": 0.5, "decide_timeout_ms": 1000}
+    sending = {
+        "patience": "constant",
+        "unsubscribe_cost": 0.0,
+        "floor": 0.5,
+        "decide_timeout_ms": 1000,
+    }
     decided: dict[str, float] = {}
     clicked: set[str] = set()
     with running_service(sending) as service, service.client() as client:

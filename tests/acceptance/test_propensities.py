@@ -110,7 +110,12 @@ def _p_value(states: Mapping[object, Seen], tilt: float = 1.0) -> float:
 
 def test_frequencies_match_the_logged_propensities_under_concurrent_writes() -> None:
     """100,000 decisions over HTTP by two senders at once, with a third one writing."""
-    settings = {"simulated_clock": True, "decide_timeout_ms": 20_000, "unsubscribe_cost": 3.0}
+    settings = {
+        "simulated_clock": True,
+        "decide_timeout_ms": 20_000,
+        "patience": "constant",
+        "unsubscribe_cost": 3.0,
+    }
     with running_service(settings) as service:
         with service.client() as client:
             for name, cost in COSTS.items():

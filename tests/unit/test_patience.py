@@ -247,3 +247,20 @@ def test_a_user_who_never_got_anything_is_tried_again_too() -> None:
     old_one = decide(model, [request], [state], ["d"], now=60 * DAY, rng=rng)[0].decision
     new_one = decide(model, [request], [new], ["d"], now=60 * DAY, rng=rng)[0].decision
     assert 0.0 == old_one.abstain_reward < new_one.abstain_reward
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_users_without_a_candidate_cost_nothing(number: int) -> None:
+    asked = [Request(f"u{i}", {"country": "DE"}, ()) for i in range(number)]
+    policy = Policy(patience=LearnedPatience())
+    model = Model(policy, Learner(Priors()).snapshot(0), Catalog())
+    drawn = decide(
+        model,
+        asked,
+        [UserState()] * number,
+        ["00-x"] * number,
+        now=0.0,
+        rng=np.random.default_rng(0),
+    )
+    assert [None] * number == [one.decision.action for one in drawn]
+    assert {0.0} == {one.decision.price for one in drawn}

@@ -74,7 +74,8 @@ class Worker:
 
 def settings(**given: Any) -> Settings:
     """Settings of a test: a certain send unless something forbids it."""
-    return Settings(**({"unsubscribe_cost": 0.0, "send_cost": 0.0} | given))
+    free: dict[str, Any] = {"patience": "constant", "unsubscribe_cost": 0.0, "send_cost": 0.0}
+    return Settings(**(free | given))
 
 
 def new_store() -> SwitchableStore:
