@@ -14,10 +14,9 @@ from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import QuietHours
 
 TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
-MOST_PERUTC: Final = ZoneInfo("UTC")
-_CAP: Final = 100
+MOST_PER_CAP: Final = 100
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
-UTC: Final = ZoneInfo("UTC")
+_UTC: Final = ZoneInfo("UTC")
 _CAP: Final = re.compile(r"(\d{1,9})/(\d{1,9})([smhd])")
 
 
@@ -48,7 +47,7 @@ class Rules:
     caps: tuple[Cap, ...] = ()
     tag_caps: tuple[TagCap, ...] = ()
     quiet_hours: QuietHours | None = None
-    zone: ZoneInfo = UTC
+    zone: ZoneInfo = _UTC
     """Of users whose request names none."""
 
 
