@@ -155,7 +155,7 @@ def test_no_history_breaks_a_rule(history: list[Step]) -> None:
 def test_a_history_of_ten_days_meets_every_rule() -> None:
     """So that the claim above is not about histories in which nothing was ever at stake."""
     often = Decide([("u1", False, MARKETING), ("u1", True, MARKETING)])
-    daily = [*[often, Pass(HOUR / 2)] * 48, Decide([("u1", False, ("receipt",))])]
+    daily: list[Step] = [*[often, Pass(HOUR / 2)] * 48, Decide([("u1", False, ("receipt",))])]
     life = lived(daily * 10)
     assert [] == complaints(life.log, LIMITS)
     decisions = [entry.decision for entry in life.log if entry.decision]
