@@ -75,7 +75,7 @@ some = st.sampled_from([MARKETING, MARKETING, MARKETING[:1], MARKETING[1:], ("re
 decides = st.lists(st.tuples(users, st.booleans(), some), min_size=1, max_size=3).map(Decide)
 types = ["external_send", "not_sent", "not_sent", "sent", "click", "unsubscribe", "subscribe"]
 reports = st.builds(Report, users, st.sampled_from(types).map(EventType), st.integers(0, 3))
-passes = st.sampled_from([1.0, HOUR / 2, HOUR, 6 * HOUR, DAY - HOUR, DAY, 2 * DAY]).map(Pass)
+passes = st.sampled_from([1.0, HOUR / 2, HOUR - 1, HOUR, 6 * HOUR, DAY - HOUR, DAY, 2 * DAY]).map(Pass)
 steps = st.sampled_from([decides, decides, decides, passes, passes, reports]).flatmap(lambda s: s)
 
 
