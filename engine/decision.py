@@ -85,7 +85,6 @@ class UserState:
     """Burden at `burden_at`, not yet decayed to now."""
     burden_at: float = 0.0
     last_send_at: float | None = None
-    first_seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

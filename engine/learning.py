@@ -119,7 +119,9 @@ class Learner:
         if lesson.first:
             self._encoder.learn_context(told.numbers, told.indicators)
         if lesson.label:
-            self._delays[lesson.head] = self._delays[lesson.head].with_delay(lesson.delay)
+            self._delays[lesson.head] = self._delays[lesson.head].with_delay(
+                lesson.delay, lesson.weight
+            )
 
     def state(self) -> State:
         """A copy of all that has been learned so far."""

@@ -12,6 +12,7 @@ Limit: delays are seen only inside the window, so the law is that of outcomes wh
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -46,12 +47,12 @@ class DelayLaw:
     """Seconds, of the prior law."""
     spread: float = 1.5
     """Standard deviation of the logarithm, of the prior law."""
-    counts: tuple[int, ...] = (0,) * (_BINS + 1)
+    counts: tuple[float, ...] = (0.0,) * (_BINS + 1)
 
-    def with_delay(self, seconds: float) -> "DelayLaw":
-        """The law after one more outcome."""
+    def with_delay(self, seconds: float, weight: float = 1.0) -> "DelayLaw":
+        """The law after one more outcome, or after this send's share of one."""
         at = int(np.searchsorted(_EDGES, seconds))
-        counts = (*self.counts[:at], self.counts[at] + 1, *self.counts[at + 1 :])
+        counts = (*self.counts[:at], self.counts[at] + weight, *self.counts[at + 1 :])
         return DelayLaw(self.median, self.spread, counts)
 
     def quantile(self, share: float) -> float:
@@ -92,12 +93,15 @@ class Windows:
 
 def slices(at: float, head: HeadName, law: DelayLaw, windows: Windows) -> tuple[Slice, ...]:
     """When a decision made at `at` teaches its negative, piece by piece; in order of time."""
+    return tuple(Slice(at + wait, head, mass) for wait, mass in _waits(head, law, windows))
+
+
+@lru_cache(maxsize=64)
+def _waits(head: HeadName, law: DelayLaw, windows: Windows) -> tuple[tuple[float, float], ...]:
+    """(seconds after the decision, mass) of each slice; the same for all decisions of a model."""
     window = windows.click if head == "click" else windows.unsubscribe
     times = [min(max(law.quantile(point), windows.grace), window) for point in POINTS]
-    result: list[Slice] = []
+    masses: dict[float, float] = {}
     for time, mass in zip((*times, window), MASSES, strict=True):
-        if result and result[-1].due == at + time:
-            result[-1] = Slice(at + time, head, result[-1].mass + mass)
-        else:
-            result.append(Slice(at + time, head, mass))
-    return tuple(result)
+        masses[time] = masses.get(time, 0.0) + mass
+    return tuple(masses.items())

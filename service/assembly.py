@@ -12,6 +12,7 @@ from engine.rules import Rules, parse_caps, parse_tag_caps
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
 from service.deciding import Decider, Terms
+from service.gathering import Gathering
 from service.live import Live
 from service.services import Services
 from service.settings import Settings
@@ -97,12 +98,14 @@ def assemble(settings: Settings, store: Store) -> Services:
     live = Live(store, policy(settings), priors(settings))
     configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
+    decider = Decider(store, live, clock, sweeper, terms(settings))
     return Services(
         settings=settings,
         store=store,
         clock=clock,
         live=live,
-        decider=Decider(store, live, clock, sweeper, terms(settings)),
+        decider=decider,
+        gathering=Gathering(decider),
         keys=KeyRing(store, configured),
         sweeper=sweeper,
     )

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from service.auth import Caller, KeyRing, Scope
 from service.clock import Clock
 from service.deciding import Decider
+from service.gathering import Gathering
 from service.live import Live
 from service.problems import Kind, Refused
 from service.settings import Settings
@@ -23,6 +24,8 @@ class Services:
     clock: Clock
     live: Live
     decider: Decider
+    gathering: Gathering
+    """For single questions; `decider` takes whole batches."""
     keys: KeyRing
     sweeper: Sweeper
     draining: bool = False

@@ -54,7 +54,7 @@ async def decide(request: Request) -> Response:
     held = services(request)
     asked = read(await json_body(request), decision_decoder)
     asked = with_key(asked, request.headers.get(_KEY_HEADER))
-    (answer,) = await held.decider.decide([read_ask(asked, caller, held.clock)])
+    answer = await held.gathering.decide(read_ask(asked, caller, held.clock))
     metrics.decision(answer.reason)
     if answer.problem is not None:
         return answer.problem.response()

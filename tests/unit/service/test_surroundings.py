@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from starlette.responses import Response
@@ -291,9 +292,12 @@ async def test_a_stopping_worker_answers_but_is_not_ready(running: Worker) -> No
     assert "stopping" in ready.json()["detail"]
 
 
-async def test_a_worker_that_starts_without_its_store_is_there_and_not_ready() -> None:
+async def test_a_worker_that_starts_without_its_store_is_there_and_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store = new_store()
     async with worker(store=store) as started:
+        monkeypatch.setattr(started.held.live, "refresh", AsyncMock())
         started.held.live.model = None
         ready = await started.client.get("/readyz")
         answer = (await started.decide()).json()
