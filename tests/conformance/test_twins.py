@@ -187,7 +187,7 @@ class Twins:
             self.past[commit.decision_id] = Past(commit)
 
     def proposal(self, step: Decide, version: int, once: Idempotency | None) -> Commit:
-        name, now = f"d{len(self.made)}", self.now
+        name, now = f"d{len(self.made):03d}", self.now  # ids sort as they were made
         common: dict[str, Any] = {"expected_version": version, "idempotency": once}
         tags = ("offer", "vip")[: len(self.made) % 3]
         if step.kind == "send":
