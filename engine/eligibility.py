@@ -17,6 +17,7 @@ clocks lets one too many through. Limit: catalog edits reach a worker within its
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.catalog import Catalog, Message
@@ -24,6 +25,8 @@ from engine.condition import fulfilled
 from engine.decision import Context, Reason
 from engine.history import Send
 from engine.rules import Cap, Rules
+
+NO_TAGS: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def _is_full(cap: Cap, asking: Asking) -> bool:
 
 def _full_tags(rules: Rules, asking: Asking) -> frozenset[str]:
     """Tags whose sends have reached a cap."""
+    if not rules.tag_caps:
+        return NO_TAGS
     return frozenset(
         limited.tag
         for limited in rules.tag_caps

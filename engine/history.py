@@ -41,6 +41,6 @@ def with_send(history: Sequence[Send], send: Send, now: float) -> History:
     return (*kept, send)[-MOST_SENDS:]
 
 
-def without_send(history: Sequence[Send], mark: int) -> History:
+def taken_out(history: Sequence[Send], mark: int) -> History:
     """The history had the send of this mark not happened; as it is if that was dropped."""
     return tuple(send for send in history if send.mark != mark)

@@ -7,10 +7,9 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from engine import history
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
-from engine.history import History, Send, with_send
+from engine.history import History, Send, taken_out, with_send
 from engine.outcome import HeadName
 from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser, StreamEntry
 
@@ -253,7 +252,7 @@ def take_back(
     user.burden_at = at
     user.sends -= 1
     user.version += 1
-    user.history = history.without_send(user.history, decision.mark)
+    user.history = taken_out(user.history, decision.mark)
     for other in mine:
         if other is not decision and other.at >= decision.at and other.last_before == decision.at:
             other.last_before = decision.last_before

@@ -63,7 +63,7 @@ class StoredUser:
     """Sends through Forbear that were not taken back by not_sent; external sends not included."""
     clicks: int = 0
     history: History = ()
-    """Recent sends, external ones included, without those taken back."""
+    """Recent sends, external ones included, without those taken back; all that caps depend on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from engine.history import History, Send
+from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
 from service.store.keys import TAGS, idempotency_name, shard_of, tombstone
 from service.store.protocol import (
@@ -139,9 +139,10 @@ def _record(idempotency: Idempotency | None, answer: bytes) -> tuple[bytes, byte
 
 def _sent(commit: Commit) -> bytes:
     """The send as the user's history will hold it, or nothing."""
-    if commit.action is None:
+    if commit.burden_after is None:
         return b""
-    return _encode(Send(commit.now, commit.action, commit.tags, commit.expected_version + 1))
+    mark = commit.expected_version + 1
+    return _encode(Send(commit.now, commit.action or BY_OTHERS, commit.tags, mark))
 
 
 def _packed(slices: Sequence[Slice]) -> bytes:

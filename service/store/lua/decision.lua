@@ -122,8 +122,8 @@ local function unlink(d)
   end
 end
 
--- engine.history.without_send: `history` as stored (false: none).
-local function without_send(history, mark)
+-- engine.history.taken_out: `history` as stored (false: none).
+local function taken_out(history, mark)
   local kept = {}
   for _, send in ipairs(history and cmsgpack.unpack(history) or {}) do
     if send[4] ~= mark then kept[#kept + 1] = send end
@@ -143,7 +143,7 @@ local function take_back(d, now, half_life)
   local at = math.max(now, since)
   local rest = decayed(tonumber(u[2]), since, at, half_life) - decayed(1, d.at, at, half_life)
   redis.call('HSET', key, 'v', u[1] + 1, 'b', num(math.max(0, rest)), 't', num(at), 's', u[5] - 1,
-    'r', without_send(u[6], d.mark))
+    'r', taken_out(u[6], d.mark))
   unlink(d)
   if tonumber(u[4]) ~= d.at then return end
   if d.last_before == '' then

@@ -9,7 +9,7 @@ from engine.catalog import Message, parse_message
 from engine.condition import Condition, Range, fulfilled
 from engine.decision import Context
 from engine.errors import BadInput
-from engine.history import HISTORY_S, MOST_SENDS, Send, with_send, without_send
+from engine.history import HISTORY_S, MOST_SENDS, Send, taken_out, with_send
 from engine.rules import Cap, TagCap, parse_caps, parse_tag_caps
 
 DAY = 86_400.0
@@ -128,5 +128,5 @@ def test_a_history_is_bounded() -> None:
 
 def test_of_two_sends_at_one_time_the_marked_one_is_taken_out() -> None:
     one, two = Send(0.0, "a", (), 1), Send(0.0, "a", (), 2)
-    assert (two,) == without_send((one, two), 1)
-    assert (one, two) == without_send((one, two), 3)
+    assert (two,) == taken_out((one, two), 1)
+    assert (one, two) == taken_out((one, two), 3)
