@@ -25,6 +25,7 @@ HOUR = 3_600.0
 DAY = 24 * HOUR
 START = 1_700_000_000.0
 USERS = ("u1", "u2")
+assert shard_of(USERS[0]) != shard_of(USERS[1]), "the log is told apart by shard"
 MESSAGES = {
     "sale": b'{"tags": ["offer"]}',
     "bargain": b'{"tags": ["offer", "loud"]}',
