@@ -15,7 +15,7 @@ features that fall on one slot share a weight; `EncoderState.use` tells how full
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TypeAlias
@@ -23,14 +23,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decision import Context
+from engine.decision import Context, Floats
 from engine.errors import BadInput
 
 Hashes: TypeAlias = NDArray[np.uint64]
 Singles: TypeAlias = NDArray[np.float32]
 Slots: TypeAlias = NDArray[np.int64]
 
-ENCODER_VERSION = 1
+ENCODER_VERSION = 2
 BITS = 18
 SLOTS = 1 << BITS
 PAD = SLOTS
@@ -45,6 +45,9 @@ RESERVED = 3
 
 MOST_BURDEN = 12.0
 """Beyond this the heads are flat: nobody was sent to so often by anything that learns."""
+USUAL_BURDEN = 0.0
+"""The usual burden before any was seen: at first nobody carries one, and what is learned then is
+the constant's to take."""
 CONTEXT_NORM = 4.0
 CLIP = 3.0
 OUTLIER = 10.0
@@ -107,10 +110,16 @@ def message_slots(context: Hashes, message: Hashes) -> Slots:
     return slots
 
 
-def burden_features(burden: float) -> tuple[float, float]:
-    """Burden as the heads see it: straight, and bent, so that a first send may weigh most."""
-    burden = min(burden, MOST_BURDEN)
-    return burden / 4.0, math.log1p(burden)
+def burden_features(burdens: Floats, usual: float = USUAL_BURDEN) -> tuple[Floats, Floats]:
+    """Burden as the heads see it, any shape: sends more than usual, and what a bend adds to that.
+
+    Both are about 0 at a usual burden. A policy keeps burdens close together, so a feature that is
+    not centred there moves with the constant, and its slope is not learned in 20,000 sends. The
+    bend (of log(1 + b), beyond its tangent) is small where burdens are usual.
+    """
+    inside = np.minimum(burdens, MOST_BURDEN)
+    more = inside - usual
+    return more, np.log1p(inside) - math.log1p(usual) - more / (1.0 + usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +184,13 @@ class EncoderState:
     """Sum of the squared lengths of the contexts seen, before scaling."""
     seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(SLOTS + 1, np.bool_))
     """Slots that some lesson has touched."""
+    burdens: float = 0.0
+    """Sum of the burdens at which these contexts were met."""
+
+    @property
+    def usual_burden(self) -> float:
+        """Mean burden at what was taught."""
+        return self.burdens / self.contexts if self.contexts else USUAL_BURDEN
 
     @property
     def use(self) -> float:
@@ -216,12 +232,14 @@ class EncoderState:
         self._strings[key, value] = found
         return found
 
-    def encode(self, context: Context) -> EncodedContext:
-        """Hashed features of a context that `check_context` has passed."""
+    def encode(self, context: Context, only: Collection[str] | None = None) -> EncodedContext:
+        """Hashed features of a context that `check_context` has passed, or of some of its keys."""
         numbers, strings = self._numbers, self._strings
         hashes: list[int] = []
         values: list[float] = []
         for key, value in context.items():
+            if only is not None and key not in only:
+                continue
             if isinstance(value, str):
                 found = strings.get((key, value)) or self._string(key, value)
                 hashes += found
@@ -233,7 +251,7 @@ class EncoderState:
                     hashes.append(name)
                     values.append(max(-CLIP, min(CLIP, scaled)))
         for key, name in self._missing:
-            if key not in context:
+            if key not in context and (only is None or key in only):
                 hashes.append(name)
                 values.append(1.0)
         scaled_values = np.array(values, np.float32) * np.float32(self._shrink(values))
@@ -256,9 +274,19 @@ class EncoderLearner:
         self._contexts = state.contexts
         self._squared_length = state.squared_length
         self._seen = state.seen.copy()
+        self._burdens = state.burdens
 
-    def learn_context(self, numbers: Mapping[str, float], indicators: list[str]) -> None:
-        """Count a context: its raw numbers (booleans as 0 and 1), and the keys of its strings."""
+    @property
+    def usual_burden(self) -> float:
+        """See `EncoderState`."""
+        return self._burdens / self._contexts if self._contexts else USUAL_BURDEN
+
+    def learn_context(
+        self, numbers: Mapping[str, float], indicators: list[str], burden: float = USUAL_BURDEN
+    ) -> None:
+        """Count a context: its raw numbers (booleans as 0 and 1), the keys of its strings, and the
+        burden at which it was met.
+        """
         present = {*numbers, *indicators}
         squared = float(len(indicators))
         for key, count in self._keys.items():
@@ -273,6 +301,7 @@ class EncoderLearner:
                 self._keys[key] = self._keys.get(key, 0) + 1
         self._contexts += 1
         self._squared_length += squared
+        self._burdens += burden
 
     def learn_slots(self, slots: Slots) -> None:
         """Mark slots as touched by a lesson."""
@@ -287,6 +316,7 @@ class EncoderLearner:
             self._contexts,
             self._squared_length,
             self._seen.copy(),
+            self._burdens,
         )
 
 

@@ -85,6 +85,10 @@ class UserState:
     """Burden at `burden_at`, not yet decayed to now."""
     burden_at: float = 0.0
     last_send_at: float | None = None
+    first_seen_at: float | None = None
+    """Time of the first decision; a user who never got anything has been left in peace since."""
+    mean_value: float | None = None
+    """Running mean of what a click of this user is worth; None: what the request says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from engine.context import EncodedContext, EncoderLearner, Hashes
+from engine.context import EncodedContext, EncoderLearner, Hashes, Singles, Slots
 from engine.decision import Context
 from engine.outcome import DelayLaw, DelayLaws, HeadName
 from engine.response import Head, Prior
@@ -30,9 +30,11 @@ from engine.snapshot import Snapshot, State, features
 class Priors:
     """What both heads believe before their first lesson, and how fast outcomes come."""
 
-    click: Prior = Prior(base_rate=0.02)
-    unsubscribe: Prior = Prior(base_rate=0.002, attribute=40.0, message=160.0)
+    click: Prior = Prior(base_rate=0.02, attribute=12.0, message=32.0)
+    unsubscribe: Prior = Prior(base_rate=0.002)
     delays: DelayLaws = DelayLaws()
+    memory: float = math.inf
+    """Seconds after which half of what was learned counts as forgotten."""
 
 
 class _Teaching(msgspec.Struct, array_like=True):
@@ -44,6 +46,12 @@ class _Teaching(msgspec.Struct, array_like=True):
     burden: float
     numbers: dict[str, float]
     indicators: list[str]
+    at: float = 0.0
+    """When the decision was made, seconds; nothing is forgotten where nobody says."""
+
+
+FORGET_EVERY_S = 3600.0
+"""Time taught between two rounds of forgetting: a round touches every weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,10 @@ _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE = msgspec.msgpack.Decoder(_Teaching).decode
 
 
-def teaching(encoded: EncodedContext, context: Context, burden: float, message: Hashes) -> bytes:
-    """What a decision can teach, self-contained; `message` is (A + 1,)."""
+def teaching(
+    encoded: EncodedContext, context: Context, burden: float, message: Hashes, at: float = 0.0
+) -> bytes:
+    """What a decision made at `at` can teach, self-contained; `message` is (A + 1,)."""
     numbers = {key: float(value) for key, value in context.items() if not isinstance(value, str)}
     return _ENCODE(
         _Teaching(
@@ -77,6 +87,7 @@ def teaching(encoded: EncodedContext, context: Context, burden: float, message: 
             burden,
             numbers,
             [key for key in context if key not in numbers],
+            at,
         )
     )
 
@@ -95,6 +106,7 @@ class Learner:
             "unsubscribe": priors.delays.unsubscribe,
         }
         self._encoder = EncoderLearner(state.encoder if state else None)
+        self._until = state.until if state else 0.0
         if state:
             self._heads["click"].load(*state.click)
             self._heads["unsubscribe"].load(*state.unsubscribe)
@@ -103,13 +115,24 @@ class Learner:
                 "unsubscribe": state.delays.unsubscribe,
             }
 
-    def learn(self, lesson: Lesson) -> None:
-        """Apply one lesson."""
-        told = _DECODE(lesson.teaching)
+    def loss(self, lesson: Lesson) -> float:
+        """Log loss of a lesson's label as forecast before it is learned."""
+        slots, values = self._features(_DECODE(lesson.teaching))
+        logit = self._heads[lesson.head].logit(slots, values)
+        return float(np.logaddexp(0.0, -logit if lesson.label else logit))
+
+    def _features(self, told: _Teaching) -> tuple[Slots, Singles]:
         context = EncodedContext(
             np.frombuffer(told.hashes, np.uint64), np.frombuffer(told.values, np.float32)
         )
-        slots, values = features(context, told.burden, np.frombuffer(told.message, np.uint64))
+        message = np.frombuffer(told.message, np.uint64)
+        return features(context, told.burden, message, self._encoder.usual_burden)
+
+    def learn(self, lesson: Lesson) -> None:
+        """Apply one lesson."""
+        told = _DECODE(lesson.teaching)
+        self._forget(told.at + lesson.delay)
+        slots, values = self._features(told)
         head = self._heads[lesson.head]
         weight = lesson.weight
         if lesson.label and lesson.taught:
@@ -117,11 +140,21 @@ class Learner:
         head.learn(slots, values, lesson.label, weight)
         self._encoder.learn_slots(slots)
         if lesson.first:
-            self._encoder.learn_context(told.numbers, told.indicators)
+            self._encoder.learn_context(told.numbers, told.indicators, told.burden)
         if lesson.label:
             self._delays[lesson.head] = self._delays[lesson.head].with_delay(
                 lesson.delay, lesson.weight
             )
+
+    def _forget(self, at: float) -> None:
+        """Let the time pass up to a lesson's, which is its own: a replay forgets alike."""
+        if not self._until:
+            self._until = at
+        elapsed = at - self._until
+        if elapsed >= FORGET_EVERY_S:
+            for head in self._heads.values():
+                head.forget(2.0 ** (-elapsed / self.priors.memory))
+            self._until = at
 
     def state(self) -> State:
         """A copy of all that has been learned so far."""
@@ -130,6 +163,7 @@ class Learner:
             unsubscribe=self._heads["unsubscribe"].changed(),
             encoder=self._encoder.state(),
             delays=DelayLaws(self._delays["click"], self._delays["unsubscribe"]),
+            until=self._until,
         )
 
     def snapshot(self, version: int) -> Snapshot:

@@ -1,21 +1,71 @@
 """The price of patience: what one more send now costs in later value, and what leaving costs.
 
-`Patience` is the seam; today both are constants that somebody configures.
+    L_u = v S(b),   price = v (W(b) - S(b)) >= 0,   v: the user's running mean value
+
+W and S are the worth of waiting and of a user who stays after a send, in clicks, from the decision
+process over his burden (`burden_process`), with the heads' forecasts for this user at any burden
+and in any moment. Burden stands in the common block alone, so its effect on a logit is the same
+for every user and message: the grid costs one small vector, not another forecast. The hazard is the
+expected one: pessimism is for the decision, not for the future.
+
+An unsubscribe loses S and not W: the send has been made either way, and price accounts for it.
+
+What this process remembers is a start for the iteration, by kind of user (how likely the best click
+and its unsubscribe are), and recent moments; both only shorten or steady the computation. Danger: a
+confident but wrong model of patience is worse than a flat cost, so burden may only tire (monotone
+effects), the price is capped, and a message's send cost is charged on top of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
 
+from engine.burden_process import Offers, Pace, Process, choice, process, worth_of
+from engine.catalog import Catalog
 from engine.decision import Floats, Request
+from engine.moments import Kind, Moments
+from engine.snapshot import Forecast, Snapshot
+
+DAY = 86400.0
+KINDS = 32
+"""Kinds of users along each axis, half a logit wide."""
+LOWEST = -12.0, -16.0
+"""Smallest logarithm of worth and logit of an unsubscribe that make a kind of their own."""
+LEAST_WORTH = 1e-6
+ROUNDS, FIRST_ROUNDS = 2, 8
+"""Rounds of policy iteration for a known kind of user, and for one met for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a decision knows of N users' futures; K is the longest list of candidates."""
+
+    snapshot: Snapshot
+    catalog: Catalog
+    requests: Sequence[Request]
+    rows: NDArray[np.int64]
+    """(N, K) catalog rows of the candidates."""
+    offered: NDArray[np.bool_]
+    """(N, K) what is not padding."""
+    forecast: Forecast
+    burdens: Floats
+    """(N,) of the forecast."""
+    send_cost: Floats
+    """(N, K)"""
+    value: Floats
+    """(N,) running mean of what a click of each user is worth."""
+    half_life: float
+    """Of the burden, in seconds."""
 
 
 class Patience(Protocol):
     """Prices the future of N users."""
 
-    def costs(self, requests: Sequence[Request], burdens: Floats) -> tuple[Floats, Floats]:
+    def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """(N,) cost of losing each user, and (N,) price of one more send; in the unit of value."""
 
 
@@ -26,8 +76,117 @@ class ConstantPatience:
     unsubscribe_cost: float = 5.0
     price: float = 0.0
 
-    def costs(self, requests: Sequence[Request], burdens: Floats) -> tuple[Floats, Floats]:
+    def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """The configured numbers."""
-        del burdens
-        size = len(requests)
+        size = len(outlook.requests)
         return np.full(size, self.unsubscribe_cost), np.full(size, self.price)
+
+
+class Starts:
+    """The last policy found for each kind of user: where the next of his kind starts."""
+
+    def __init__(self, points: int, moments: int) -> None:
+        self.values = np.zeros((KINDS, KINDS, points))
+        self.sends = np.zeros((KINDS, KINDS, points, moments), np.bool_)
+        self.known = np.zeros((KINDS, KINDS), np.bool_)
+
+
+class LearnedPatience:
+    """Costs that follow from the heads, each user by himself."""
+
+    def __init__(
+        self,
+        *,
+        horizon: float = 90 * DAY,
+        gap: float = DAY,
+        gap_after_send: float = 0.0,
+        most_price: float = 1.0,
+        keys: Mapping[str, Kind] | None = None,
+        strength: float = 1.0,
+    ) -> None:
+        """Times in seconds: how far ahead value counts, the mean time between a user's decisions,
+        and the minimum gap after a send. `most_price` is in clicks. `keys` declares which context
+        keys last and which pass. `strength` multiplies both costs.
+        """
+        self._horizon, self._gap, self._gap_after_send = horizon, gap, max(gap, gap_after_send)
+        self._most_price, self._strength = most_price, strength
+        self._moments = Moments(keys)
+        self._starts: dict[tuple[Pace, int], Starts] = {}
+        self._tiring: tuple[Snapshot, Process, Floats] | None = None
+
+    def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
+        """The module's formulas; 0 where a user has no candidate."""
+        self._moments.meet(outlook.requests)
+        pace = Pace(self._gap, self._gap_after_send, outlook.half_life, self._horizon)
+        of = process(pace)
+        values = self._solved(outlook, of)
+        waiting, sending = of.at(outlook.burdens, values)
+        scale = np.where(outlook.offered.any(axis=1), self._strength * outlook.value, 0.0)
+        price = np.clip(waiting - sending, 0.0, self._most_price)
+        return scale * np.maximum(sending, 0.0), scale * price
+
+    def _solved(self, outlook: Outlook, of: Process) -> Floats:
+        """(N, G) worth of the future at every burden of the grid."""
+        there = self._tired(outlook.snapshot, of)
+        click, leave, weights = _everywhere(outlook, there, self._moments)
+        unit = np.where(outlook.value > 0, outlook.value, 1.0)[:, None]
+        worth = expit(click) - (outlook.send_cost / unit)[:, None, None, :]
+        if not outlook.offered.all():
+            worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
+        offers = Offers(worth, expit(-leave), weights)
+        kinds = _kinds(worth[:, 0, -1], leave[:, 0, -1])
+        starts = self._starts.setdefault(
+            (of.pace, weights.size), Starts(of.grid.size, weights.size)
+        )
+        values = starts.values[kinds]
+        best, sends = choice(values, offers, of)
+        known = bool(starts.known[kinds].all())
+        if known:
+            sends = starts.sends[kinds]
+        for _ in range(ROUNDS - 1 if known else FIRST_ROUNDS - 1):
+            values = worth_of(best, sends, offers, of)
+            best, sends = choice(values, offers, of)
+        values = worth_of(best, sends, offers, of)
+        starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
+        return values
+
+    def _tired(self, snapshot: Snapshot, of: Process) -> Floats:
+        """(2, G) what the grid's burdens add to both logits; more of it never helps."""
+        known = self._tiring
+        if known is None or known[0] is not snapshot or known[1] is not of:
+            click, leave = snapshot.burden_effect(of.grid)
+            effect = np.stack([np.minimum.accumulate(click), np.maximum.accumulate(leave)])
+            known = self._tiring = snapshot, of, effect
+        return known[2]
+
+
+def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
+    """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
+    snapshot, forecast = outlook.snapshot, outlook.forecast
+    here = snapshot.burden_effect(outlook.burdens)
+    lasting = np.stack([forecast.click, forecast.unsubscribe]) - here[:, :, None]
+    if not moments.keys:
+        return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))
+    own = [snapshot.encoder.encode(r.context, moments.keys) for r in outlook.requests]
+    lasting -= snapshot.effect(own, outlook.catalog.hashes(outlook.rows))
+    nodes = moments.nodes(snapshot)
+    rows, place = np.unique(outlook.rows, return_inverse=True)
+    passing = snapshot.effect(nodes, outlook.catalog.hashes(rows))[
+        :, :, place.reshape(outlook.rows.shape)
+    ]
+    logits = (lasting[:, :, None, :] + passing.transpose(0, 2, 1, 3))[:, :, None]
+    click, leave = logits + there[:, None, :, None, None]
+    return click, leave, np.full(len(nodes), 1.0 / len(nodes))
+
+
+def _kinds(worth: Floats, leave: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Cell of each user, by his best worth at no burden and the unsubscribe logit beside it (N, K),
+    in the best of moments.
+    """
+    best = worth.argmax(axis=1)
+    place = np.arange(len(best))
+    click = np.log(np.maximum(worth[place, best], LEAST_WORTH))
+    first = (click - LOWEST[0]) * 2.0
+    second = (leave[place, best] - LOWEST[1]) * 2.0
+    cells = np.clip(np.stack([first, second]), 0, KINDS - 1).astype(np.int64)
+    return cells[0], cells[1]

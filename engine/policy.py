@@ -18,7 +18,7 @@ from engine.context import EncodedContext
 from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserState
 from engine.exploration import Explorer, Options, Thompson, as_logged, rounded, with_floor
 from engine.learning import teaching
-from engine.patience import ConstantPatience, Patience
+from engine.patience import ConstantPatience, Outlook, Patience
 from engine.snapshot import Forecast, Snapshot
 from engine.valuation import Terms
 
@@ -109,6 +109,8 @@ class _Asked:
     contexts: list[EncodedContext]
     burdens: Floats
     """(N,)"""
+    usual_values: Floats
+    """(N,) running mean of what a click of each user is worth."""
     trials: NDArray[np.bool_]
     """(N,) users left in peace for so long that they are tried again."""
     rows: NDArray[np.int64]
@@ -137,16 +139,30 @@ def _asked(
     rows = np.full((len(requests), width), catalog.abstain_row, np.int64)
     for i, request in enumerate(requests):
         rows[i, : len(request.candidates)] = catalog.rows(request.candidates)
-    silence = [now - (now if s.last_send_at is None else s.last_send_at) for s in states]
+    silence = [now - _left_in_peace_since(state, now) for state in states]
     return _Asked(
         requests=requests,
         now=now,
         contexts=[model.snapshot.encoder.encode(request.context) for request in requests],
         burdens=np.array([decayed(s.burden, s.burden_at, now, policy.half_life) for s in states]),
+        usual_values=np.array(
+            [
+                request.value if state.mean_value is None else state.mean_value
+                for request, state in zip(requests, states, strict=True)
+            ]
+        ),
         trials=np.array(silence) > policy.trial_after(),
         rows=rows,
         offered=rows != catalog.abstain_row,
     )
+
+
+def _left_in_peace_since(state: UserState, now: float) -> float:
+    """Time of the last send, else of the first decision: silence may be all a user ever got."""
+    for at in (state.last_send_at, state.first_seen_at):
+        if at is not None:
+            return at
+    return now
 
 
 def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
@@ -165,8 +181,22 @@ def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
 def _scored(model: Model, asked: _Asked) -> _Scored:
     policy = model.policy
     forecast, p0 = _forecast(model, asked)
-    unsubscribe_cost, price = policy.patience.costs(asked.requests, asked.burdens)
     value = np.array([request.value for request in asked.requests])
+    send_cost = model.catalog.send_costs(asked.rows, policy.send_cost)
+    unsubscribe_cost, price = policy.patience.costs(
+        Outlook(
+            snapshot=model.snapshot,
+            catalog=model.catalog,
+            requests=asked.requests,
+            rows=asked.rows,
+            offered=asked.offered,
+            forecast=forecast,
+            burdens=asked.burdens,
+            send_cost=send_cost,
+            value=asked.usual_values,
+            half_life=policy.half_life,
+        )
+    )
     hazard = valuation.pessimistic(
         forecast.unsubscribe,
         forecast.unsubscribe_deviation,
@@ -179,7 +209,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         p0=p0,
         unsubscribe_cost=unsubscribe_cost,
         price=price,
-        send_cost=model.catalog.send_costs(asked.rows, policy.send_cost),
+        send_cost=send_cost,
     )
     reward = valuation.abstain_reward(terms.net, asked.offered, policy.rho)
     options = Options(
@@ -243,7 +273,8 @@ def _record(
         return Drawn(decision, b"")
     row = asked.rows[i, chosen] if send else model.catalog.abstain_row
     message = model.catalog.hashes(np.array([row]))[0]
-    return Drawn(decision, teaching(asked.contexts[i], request.context, decision.burden, message))
+    told = teaching(asked.contexts[i], request.context, decision.burden, message, asked.now)
+    return Drawn(decision, told)
 
 
 def _reason(net: Floats, *, send: bool, trial: bool) -> Reason:

@@ -18,7 +18,18 @@ import numpy as np
 import vowpal_wabbit_next as vw
 from numpy.typing import NDArray
 
-from engine.context import ATTRIBUTE, BITS, COMMON, CONSTANT, MESSAGE, SLOTS, Singles, Slots
+from engine.context import (
+    ATTRIBUTE,
+    BITS,
+    BURDEN,
+    BURDEN_LOG,
+    COMMON,
+    CONSTANT,
+    MESSAGE,
+    SLOTS,
+    Singles,
+    Slots,
+)
 
 # Passed again on every load: a reloaded model forgets its loss and its step and learns something
 # else, silently.
@@ -39,10 +50,18 @@ class Prior:
     """What a head believes before its first lesson."""
 
     base_rate: float
-    common: float = 10.0
-    """Prior precision of weights of the context alone; likewise for the other two blocks."""
-    attribute: float = 10.0
-    message: float = 10.0
+    constant: float = 1.0
+    """Prior precision of the constant's weight: how sure the base rate is."""
+    burden: float = 1.0
+    """Of the weight of the straight burden feature."""
+    bend: float = 4.0
+    """Of the weight of the curved one."""
+    common: float = 4.0
+    """Of the weights of the context alone."""
+    attribute: float = 16.0
+    """Of the weights of the context crossed with one message attribute."""
+    message: float = 64.0
+    """Of the weights of the context crossed with the message id."""
 
     @property
     def logit(self) -> float:
@@ -58,7 +77,9 @@ class Prior:
             (MESSAGE, self.message),
         ):
             columns[first : first + (1 << bits), _PRECISION] = precision
-        columns[CONSTANT, _WEIGHT] = self.logit
+        columns[BURDEN, _PRECISION] = self.burden
+        columns[BURDEN_LOG, _PRECISION] = self.bend
+        columns[CONSTANT] = self.logit, self.constant
         return columns
 
 
@@ -88,6 +109,16 @@ class Head:
         table = self._table()
         slots = np.flatnonzero((table != self.prior.columns()).any(axis=1))
         return slots, table[slots].copy()
+
+    def forget(self, kept: float) -> None:
+        """Keep this share of what was learned of every weight's precision; its value stands.
+
+        G = G0 + (G - G0) kept: the pull is towards the prior, so a weight that is seldom met does
+        not become free to jump, and one that is often met stays able to move.
+        """
+        if kept < 1.0:
+            prior, precision = self.prior.columns()[:, _PRECISION], self._table()[:, _PRECISION]
+            precision += (kept - 1.0) * (precision - prior)
 
     def logit(self, slots: Slots, values: Singles) -> float:
         """VW's own prediction, before the sigmoid."""

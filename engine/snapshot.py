@@ -24,6 +24,7 @@ from engine.context import (
     ENCODER_VERSION,
     PAD,
     SLOTS,
+    USUAL_BURDEN,
     EncodedContext,
     EncoderState,
     Hashes,
@@ -39,7 +40,7 @@ from engine.errors import ModelFormatError
 from engine.outcome import DelayLaw, DelayLaws
 from engine.response import Prior
 
-FORMAT = 1
+FORMAT = 2
 
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
@@ -69,6 +70,8 @@ class State:
     unsubscribe: tuple[Slots, NDArray[np.float32]]
     encoder: EncoderState = field(default_factory=EncoderState)
     delays: DelayLaws = field(default_factory=DelayLaws)
+    until: float = 0.0
+    """Time of the latest lesson that was forgotten up to, seconds."""
 
 
 EMPTY: tuple[Slots, NDArray[np.float32]] = (np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
@@ -90,6 +93,8 @@ class Snapshot:
             self._table[:SLOTS, column] = full[:, 0]
             self._table[:SLOTS, column + 1] = 1.0 / full[:, 1]
         self._table.setflags(write=False)
+        burden = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]]
+        self._burden = burden.T.astype(np.float64)
 
     @classmethod
     def cold(cls, priors: tuple[Prior, Prior]) -> "Snapshot":
@@ -121,10 +126,32 @@ class Snapshot:
             unsubscribe_deviation=np.sqrt(total[:, 1, :, _UNSUBSCRIBE_VARIANCE]),
         )
 
+    def burden_effect(self, burdens: Floats) -> Floats:
+        """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user."""
+        more, bend = burden_features(burdens, self.encoder.usual_burden)
+        return np.asarray(self._burden[:, :1] * more + self._burden[:, 1:] * bend)
+
+    def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
+        """(2, N, K) what these features add to the logits of click and unsubscribe.
+
+        `messages` as in `forecast`. Neither the constant nor the burden nor what a message adds by
+        itself is in it: logits are sums, so the effects of a context's parts add up.
+        """
+        hashes, values = _stacked(contexts)
+        slots = common_slots(hashes)
+        alone = np.matmul(values[:, None], self._table.take(slots, axis=0))[:, 0]
+        n, k, columns = len(contexts), messages.shape[-2], messages.shape[-1]
+        crossed = message_slots(hashes, messages if messages.ndim == 2 else messages[:, None])
+        weights = self._table.take(crossed[:, 1:].reshape(n, values.shape[1], k * columns), axis=0)
+        own = np.matmul(values[:, None], weights.reshape(n, values.shape[1], k * columns * 4))
+        both = own.reshape(n, k, columns, 4).sum(axis=2) + alone[:, None]
+        return np.asarray(both[..., [_CLICK, _UNSUBSCRIBE]].transpose(2, 0, 1), np.float64)
+
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
         """(N, 2, 4): sums of the common block; row 0 over values, row 1 over squared values."""
-        extra = [(1.0, *burden_features(burden)) for burden in burdens]
-        powers = np.concatenate([np.array(extra, np.float32), values], axis=1)
+        more, bend = burden_features(burdens, self.encoder.usual_burden)
+        extra = np.stack([np.ones_like(burdens), more, bend], axis=1)
+        powers = np.concatenate([extra.astype(np.float32), values], axis=1)
         fixed = np.broadcast_to(np.array([CONSTANT, BURDEN, BURDEN_LOG]), (len(values), 3))
         slots = np.concatenate([fixed, common_slots(hashes)], axis=1)
         weights = self._table.take(slots, axis=0)
@@ -158,7 +185,9 @@ def _stacked(contexts: Sequence[EncodedContext]) -> tuple[Hashes, Singles]:
     return hashes, values
 
 
-def features(context: EncodedContext, burden: float, message: Hashes) -> tuple[Slots, Singles]:
+def features(
+    context: EncodedContext, burden: float, message: Hashes, usual_burden: float = USUAL_BURDEN
+) -> tuple[Slots, Singles]:
     """Slots and values of one context, burden and message: what a head learns from.
 
     `message` is (A + 1,); the order is of no consequence, the set is exactly what is scored.
@@ -168,7 +197,7 @@ def features(context: EncodedContext, burden: float, message: Hashes) -> tuple[S
     spread = np.broadcast_to(values[:, None], crossed.shape)
     real = crossed != PAD
     fixed = np.array([CONSTANT, BURDEN, BURDEN_LOG])
-    first = np.array([1.0, *burden_features(burden)], np.float32)
+    first = np.array([1.0, *burden_features(np.array(burden), usual_burden)], np.float32)
     slots = np.concatenate([fixed, common_slots(context.hashes), crossed[real]])
     return slots, np.concatenate([first, context.values, spread[real]])
 
@@ -182,7 +211,9 @@ def to_bytes(state: State) -> bytes:
         "keys": dict(state.encoder.keys),
         "contexts": state.encoder.contexts,
         "squared_length": state.encoder.squared_length,
+        "burdens": state.encoder.burdens,
         "delays": [state.delays.click.to_json(), state.delays.unsubscribe.to_json()],
+        "until": state.until,
         "slots": [state.click[0].size, state.unsubscribe[0].size],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -236,7 +267,12 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
         start += 12 * size
     scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
     encoder = EncoderState(
-        scales, header["keys"], header["contexts"], header["squared_length"], seen
+        scales,
+        header["keys"],
+        header["contexts"],
+        header["squared_length"],
+        seen,
+        header["burdens"],
     )
     delays = DelayLaws(*(DelayLaw.from_json(law) for law in header["delays"]))
-    return State(heads[0], heads[1], encoder, delays)
+    return State(heads[0], heads[1], encoder, delays, header["until"])

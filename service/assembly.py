@@ -25,7 +25,7 @@ def priors(settings: Settings) -> Priors:
     """What the heads believe before their first lesson."""
     return Priors(
         click=Prior(settings.click_base_rate),
-        unsubscribe=Prior(settings.unsubscribe_base_rate, attribute=40.0, message=160.0),
+        unsubscribe=Prior(settings.unsubscribe_base_rate),
     )
 
 

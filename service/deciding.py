@@ -306,7 +306,7 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
 
 
 def _state(user: StoredUser) -> UserState:
-    return UserState(user.burden, user.burden_at, user.last_send_at)
+    return UserState(user.burden, user.burden_at, user.last_send_at, user.first_seen_at)
 
 
 def _not_sent(commit: Commit, now: float) -> Event:

@@ -95,14 +95,14 @@ def test_a_late_click_outweighs_what_was_taught_against_it() -> None:
     learner.learn(Lesson("click", 1, 1.0, 0.8, 0.0, first=False, teaching=NOTHING))
     slots, columns = learner.state().click
     assert CONSTANT == slots[0]
-    assert abs(10.0 + 1.2 * 0.64 - columns[0, 1]) < 1e-4
+    assert abs(1.0 + 1.2 * 0.64 - columns[0, 1]) < 1e-4
 
 
 def test_nothing_taught_before_leaves_a_click_its_plain_weight() -> None:
-    """10 + 0.64, as above."""
+    """1 + 0.64, as above."""
     learner = Learner(Priors(click=Prior(base_rate=0.2)))
     learner.learn(Lesson("click", 1, 1.0, 0.0, 0.0, first=False, teaching=NOTHING))
-    assert abs(10.64 - learner.state().click[1][0, 1]) < 1e-4
+    assert abs(1.64 - learner.state().click[1][0, 1]) < 1e-4
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -254,7 +254,10 @@ def test_what_a_decision_teaches_is_what_it_was_scored_with() -> None:
     context: Context = {"country": "DE", "tenure": 120.0}
     got = ask(Request("u", context, EVERY), UserState(burden=1.0))
     slots, values = features(
-        LEARNED.encoder.encode(context), got.burden, CATALOG.hashes(np.array([2]))[0]
+        LEARNED.encoder.encode(context),
+        got.burden,
+        CATALOG.hashes(np.array([2]))[0],
+        LEARNED.encoder.usual_burden,
     )
     logit = float(LEARNED._table[slots, 0] @ values)
     assert np.isclose(expit(logit), got.forecasts.p_click[2], rtol=1e-5)

@@ -20,6 +20,7 @@ PRIORS = Priors()
 LEARNED = taught(seed=1, lessons=600)
 STATE = LEARNED.state()
 SNAPSHOT = LEARNED.snapshot(1)
+USUAL = SNAPSHOT.encoder.usual_burden
 ALL = CATALOG.hashes(np.arange(len(CATALOG.messages)))
 seeds = st.integers(0, 2**32 - 1)
 
@@ -49,7 +50,7 @@ def test_scores_are_those_of_vw_to_float32_rounding(seed: int) -> None:
     context, burden = asked(seed)
     forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
     for k, message in enumerate(ALL):
-        slots, values = features(context, burden, message)
+        slots, values = features(context, burden, message, USUAL)
         assert abs(CLICK.logit(slots, values) - forecast.click[0, k]) < 1e-5
         assert abs(UNSUBSCRIBE.logit(slots, values) - forecast.unsubscribe[0, k]) < 1e-5
 
@@ -62,7 +63,7 @@ def test_variances_are_sums_of_squared_values_over_precisions(seed: int) -> None
     forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
     click, unsubscribe = CLICK.columns()[:, 1], UNSUBSCRIBE.columns()[:, 1]
     for k, message in enumerate(ALL):
-        slots, values = features(context, burden, message)
+        slots, values = features(context, burden, message, USUAL)
         common = 3 + context.hashes.size
         parts = values.astype(float) ** 2 / click[slots]
         assert np.isclose(parts[:common].sum(), forecast.click_shared[0] ** 2, rtol=1e-5)
@@ -114,7 +115,11 @@ def test_a_snapshot_cannot_be_written_to() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, st.sampled_from([0, 1]), st.sampled_from([PRIORS.click, Prior(0.1, 1.0, 0.0, 0.0)]))
+@given(
+    seeds,
+    st.sampled_from([0, 1]),
+    st.sampled_from([PRIORS.click, Prior(0.1, attribute=0.0, message=0.0)]),
+)
 def test_features_of_value_nought_are_harmless(seed: int, label: int, prior: Prior) -> None:
     """Where the precision is 0 as well, VW's step would be 0 / 0, and the prediction no number."""
     context, burden = asked(seed)
@@ -215,7 +220,7 @@ def with_weights(slot: int, weight: float, precision: float) -> bytes:
         (sealed(b""), "no model"),
         (sealed(b"\x02\x00\x00\x00{}"), "no model"),
         (sealed(b"\xff\xff\xff\xff" + bytes(range(256))), "no model"),
-        (with_header(format=2), "has format 2"),
+        (with_header(format=3), "has format 3"),
         (with_header(encoder_version=7), "encoder 7"),
         (with_header(delays=None), "no model"),
         (with_header(slots=[10**6, 0]), "no model"),

@@ -1,0 +1,1 @@
+"""Learning policies in simulated populations, held against the exact optimum."""
