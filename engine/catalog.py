@@ -7,17 +7,24 @@ known of others that share its attributes. The catalog is immutable; a change ma
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
+from typing import Annotated
 
 import msgspec
 import numpy as np
 
+from engine.condition import Condition, complaint
 from engine.context import Hashes, Slots, name_hash
 from engine.decision import ABSTAIN, Floats, Value
 from engine.errors import BadInput
+from engine.history import LONGEST_WINDOW_S
+from engine.rules import TAG
 
 LONGEST_ID = 128
 MOST_ATTRIBUTES = 16
+MOST_CONDITIONS = 16
+MOST_TAGS = 8
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,6 +36,24 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     channel: str = "push"
     send_cost: float | None = None
     """Cost of one send, in the unit of value; None takes the configured one."""
+    tags: tuple[Annotated[str, msgspec.Meta(pattern=f"^{TAG}$")], ...] = ()
+    """What the team's tag caps count by."""
+    paused: bool = False
+    starts: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Not sent before this time."""
+    ends: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    """Not sent at this time or later."""
+    when: Mapping[str, Condition] = {}
+    """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
+    cooldown_s: float = 0.0
+    """Least time between two sends of this message to one user, in seconds."""
+    transactional: bool = False
+    """Passes quiet hours, gap and caps, never an unsubscribe; counts as a send like any other."""
+
+    @property
+    def has_rules(self) -> bool:
+        """Whether anything about the message itself can forbid sending it."""
+        return bool(self.paused or self.starts or self.ends or self.when or self.cooldown_s)
 
     def to_json(self) -> bytes:
         """The message as stored and as answered."""
@@ -41,6 +66,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return [*facts, f"id:{self.id}"]
 
 
+_FIELDS = tuple(name for name in Message.__struct_fields__ if name != "id")
+
+
 def parse_message(message_id: str, body: bytes) -> Message:
     """A message from its JSON body (the id comes from outside and must not contradict it)."""
     try:
@@ -49,7 +77,7 @@ def parse_message(message_id: str, body: bytes) -> Message:
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise BadInput(
             f"message {message_id!r} cannot be read ({error}); expected a JSON object with "
-            "attributes, channel and send_cost, all optional"
+            f"any of {', '.join(_FIELDS)}: correct it"
         ) from error
     _check(message, message_id)
     return message
@@ -77,6 +105,38 @@ def _check(message: Message, message_id: str) -> None:
             f"message {message_id!r} has send_cost {cost}; expected a finite number of 0 or more: "
             "leave it out to use the configured cost"
         )
+    _check_rules(message)
+
+
+def _check_rules(message: Message) -> None:
+    name = f"message {message.id!r}"
+    starts, ends = message.starts, message.ends
+    if starts and ends and starts >= ends:
+        raise BadInput(
+            f"{name} starts at {starts.isoformat()} and ends at {ends.isoformat()}; expected an "
+            "end after the start: correct one of them"
+        )
+    if not 0 <= message.cooldown_s <= LONGEST_WINDOW_S:
+        raise BadInput(
+            f"{name} has cooldown_s {message.cooldown_s:g}; expected seconds from 0 to "
+            f"{LONGEST_WINDOW_S:.0f}, which is 31 days: correct it"
+        )
+    if len(set(message.tags)) != len(message.tags) or len(message.tags) > MOST_TAGS:
+        raise BadInput(
+            f"{name} has {len(message.tags)} tags, or one of them twice; expected at most "
+            f"{MOST_TAGS}, each once: leave out the others"
+        )
+    if len(message.when) > MOST_CONDITIONS:
+        raise BadInput(
+            f"{name} has {len(message.when)} conditions; expected at most {MOST_CONDITIONS}: "
+            "leave out those that exclude nobody"
+        )
+    for key, condition in message.when.items():
+        if wrong := complaint(condition):
+            raise BadInput(
+                f"{name} asks for {wrong} of {key[:80]!r}, which nobody has; expected a value, a "
+                'list of values, or {"min", "max"}: correct it'
+            )
 
 
 @dataclass(frozen=True)
@@ -85,6 +145,11 @@ class Catalog:
 
     version: int = 0
     messages: Mapping[str, Message] = field(default_factory=dict)
+
+    @cached_property
+    def ruled(self) -> bool:
+        """Whether any message has a rule of its own; most catalogs have none to be looked at."""
+        return any(message.has_rules for message in self.messages.values())
 
     @cached_property
     def _rows(self) -> dict[str, int]:

@@ -7,7 +7,9 @@ from engine.moments import Kind
 from engine.outcome import Windows
 from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
+from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.response import Prior
+from engine.rules import Rules, parse_caps, parse_tag_caps
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
 from service.deciding import Decider, Terms
@@ -61,10 +63,23 @@ def _explorer(settings: Settings) -> Explorer:
     return Thompson(settings.exploration_scale)
 
 
+def rules(settings: Settings) -> Rules:
+    """What must hold before anything is scored."""
+    return Rules(
+        paused=settings.paused,
+        min_gap_s=settings.min_gap_s,
+        caps=parse_caps(settings.caps),
+        tag_caps=parse_tag_caps(settings.tag_caps),
+        quiet_hours=parse_quiet_hours(settings.quiet_hours),
+        zone=time_zone(settings.time_zone),
+    )
+
+
 def terms(settings: Settings) -> Terms:
     """What a decision's commit depends on besides the policy."""
     return Terms(
         value=settings.value,
+        rules=rules(settings),
         windows=Windows(
             settings.click_window_s, settings.unsubscribe_window_s, settings.not_sent_grace_s
         ),

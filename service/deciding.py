@@ -13,7 +13,8 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -21,10 +22,11 @@ from numpy.random import Generator
 
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
-from engine.eligibility import eligible
+from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
 from engine.outcome import Slice, Windows, slices
 from engine.policy import Drawn, Model, decide
+from engine.rules import Rules
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
@@ -58,6 +60,8 @@ class Ask:
     messages: tuple[str, ...] | None = None
     deferred: bool = False
     at: float | None = None
+    zone: ZoneInfo | None = None
+    """The user's time zone, where the request names one."""
     idempotency: Idempotency | None = None
 
 
@@ -78,6 +82,7 @@ class Terms:
 
     value: float = 1.0
     """Worth of one click where a request names none."""
+    rules: Rules = field(default_factory=Rules)
     windows: Windows = Windows()
     confirm_window: float = 86400.0
     """Seconds within which a deferred send must be confirmed."""
@@ -158,7 +163,7 @@ class Decider:
     ) -> dict[int, StoredUser]:
         """Score, draw and commit; returns the users whose state had changed, with the new one."""
         places = list(users)
-        requests = [_request(asks[i], users[i], model, self._terms.value) for i in places]
+        requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         drawn = decide(
             model,
             requests,
@@ -246,6 +251,7 @@ class Decider:
             now=now,
             decision_id=decision.decision_id,
             action=decision.action,
+            tags=() if decision.action is None else model.catalog.messages[decision.action].tags,
             row=to_row(decision),
             answer=answer_body(decision),
             burden_after=None if chosen is None else decision.burden + 1.0,
@@ -286,15 +292,16 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
     return waves
 
 
-def _request(ask: Ask, user: StoredUser, model: Model, value: float) -> Request:
-    allowed = eligible(model.catalog, ask.messages, unsubscribed=user.unsubscribed)
+def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed)
+    allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
         context=ask.context,
         candidates=allowed.candidates,
         blocked=allowed.blocked,
         barred=allowed.barred,
-        value=value if ask.value is None else ask.value,
+        value=terms.value if ask.value is None else ask.value,
     )
 
 

@@ -9,9 +9,12 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
+from zoneinfo import ZoneInfo
 
 import msgspec
 
+from engine.errors import BadInput
+from engine.quiet_hours import time_zone
 from service.auth import Caller
 from service.clock import Clock
 from service.deciding import Ask
@@ -73,6 +76,7 @@ def read_ask(request: DecisionRequest, caller: Caller, clock: Clock) -> Ask:
         messages=None if request.messages is None else tuple(request.messages),
         deferred=request.deferred,
         at=at,
+        zone=None if request.time_zone is None else _zone(request.time_zone),
         idempotency=_idempotency(request, caller),
     )
 
@@ -116,6 +120,13 @@ def _check_distinct(messages: Sequence[str]) -> None:
         Kind.INVALID_REQUEST,
         f"`messages` holds {repeated[:80]!r} more than once; list each message once.",
     )
+
+
+def _zone(key: str) -> ZoneInfo:
+    try:
+        return time_zone(key)
+    except BadInput as error:
+        raise Refused(Kind.INVALID_REQUEST, f"`time_zone`: {error}.") from None
 
 
 def _seconds(at: datetime) -> float:

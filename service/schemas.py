@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from engine.catalog import Message
+from engine.condition import Condition
 from service.store.protocol import EventStatus, EventType
 
 MOST_ITEMS = 1000
@@ -39,7 +40,7 @@ class DecisionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
     """Worth of one click of this user; the configured one if left out."""
     time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")] | None = None
-    """The user's time zone, e.g. Europe/Berlin. Accepted; no rule depends on it yet."""
+    """The user's IANA time zone, e.g. Europe/Berlin: quiet hours are in it."""
     messages: Candidates | None = None
     """Ids to choose among; the whole catalog if left out, nothing (abstain) if empty."""
     deferred: bool = False
@@ -135,6 +136,19 @@ class MessageBody(Struct, frozen=True):
     """Facts that other messages share: category, tone, discount band."""
     channel: str = "push"
     send_cost: float | None = None
+    tags: list[str] = []
+    """What the team's tag caps count by."""
+    paused: bool = False
+    starts: Time | None = None
+    """Not sent before this time."""
+    ends: Time | None = None
+    """Not sent at this time or later."""
+    when: dict[str, Condition] = {}
+    """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
+    cooldown_s: float = 0.0
+    """Least time between two sends of this message to one user, in seconds."""
+    transactional: bool = False
+    """Passes quiet hours, gap and caps, never an unsubscribe; counts as a send like any other."""
 
 
 class CatalogAnswer(Struct, frozen=True):

@@ -7,14 +7,24 @@ cannot be used, or a `FORBEAR_` variable that means nothing, stops the service w
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.errors import BadInput
+from engine.history import LONGEST_WINDOW_S
+from engine.quiet_hours import parse_quiet_hours, time_zone
+from engine.rules import parse_caps, parse_tag_caps
 
 PREFIX = "FORBEAR_"
 HOUR = 3600.0
@@ -25,6 +35,25 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Seconds = Annotated[float, Field(gt=0, le=10 * 365 * DAY)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
+    """A check that a text can be parsed; it stays the text, which can be handed on."""
+
+    def check(text: str) -> str:
+        try:
+            parse(text)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    return check
+
+
+Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
+TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
+Hours = Annotated[str, AfterValidator(_readable_by(parse_quiet_hours))]
+Zone = Annotated[str, AfterValidator(_readable_by(time_zone))]
 
 
 class Settings(BaseSettings):
@@ -129,6 +158,22 @@ class Settings(BaseSettings):
         0.0, ge=0, le=15, description="How long /readyz says no before a stopping worker stops."
     )
 
+    # rules of sending, before anything is scored
+    paused: bool = Field(default=False, description="Kill switch: every answer is abstain.")
+    min_gap_s: float = Field(
+        0.0, ge=0, le=LONGEST_WINDOW_S, description="Least time between two sends to one user."
+    )
+    caps: Caps = Field(
+        "", description="Most sends to one user in any such time, by blanks: 3/7d 1/24h."
+    )
+    tag_caps: TagCaps = Field(
+        "", description="The same for messages with a tag: offer:1/7d news:3/7d."
+    )
+    quiet_hours: Hours = Field(
+        "", description="Time of the user's day in which nothing is sent: 21:00-08:00."
+    )
+    time_zone: Zone = Field("UTC", description="IANA time zone of users whose request names none.")
+
     # secrets and logs
     api_keys: SecretStr | None = Field(
         default=None, description="Keys besides the stored ones: KEY or KEY=scope,scope, by blanks."
@@ -182,5 +227,7 @@ def _sentence(error: ValidationError) -> str:
         field, _, problem = str(first["ctx"]["error"]).partition(": ")
         return f"{variable(field)} does not fit the other settings; {problem}: correct one of them"
     field = str(first["loc"][0]).lower()
+    if first["type"] == "value_error":
+        return f"{variable(field)}: {first['ctx']['error']}"
     expected = first["msg"].removeprefix("Input should be ")
     return f"{variable(field)} is {first['input']!r}; expected {expected}: correct it"

@@ -9,7 +9,8 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
 
     {sNN}:u:USER         hash    the user's state
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
-                                 x "1" when unsubscribed, d decisions, s sends, c clicks
+                                 x "1" when unsubscribed, d decisions, s sends, c clicks,
+                                 r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
                                  for erasure; expires with the last of them
     {sNN}:ue:USER        zset    ids of events taken, by arrival: an id seen again is a duplicate
@@ -18,6 +19,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  u user, a decided at, e id of its log entry, h hazard,
                                  s status (open), g gain event (click), p last_send_at before it,
                                  b "1" while a send counts in the burden (an abstention),
+                                 m its mark in the user's recent sends,
                                  o confirm by, w "1" until confirmed, k idempotency record,
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";

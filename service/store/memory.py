@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.attribution import CONFIRMING
 from engine.burden import decayed
+from engine.history import BY_OTHERS
 from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
 from service.store.limits import RETENTION_S, Rules
 from service.store.memory_learning import MemoryCatalog, MemoryLearning
@@ -177,6 +178,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             user.burden, user.burden_at = burden + 1.0, at
             user.last_send_at = max(event.now, user.last_send_at or event.now)
             user.touch(event.now)
+            user.remember(event.now, BY_OTHERS, ())
 
     def _unsubscribe(
         self, user_id: str, now: float, named: Decision | None = None, shared: bool = False
@@ -301,6 +303,7 @@ def _advance(user: User, commit: Commit) -> None:
         user.sends += 1
         user.burden, user.burden_at = commit.burden_after, commit.now
         user.last_send_at = commit.now
+        user.remember(commit.now, commit.action or BY_OTHERS, commit.tags)
 
 
 def _window_end(event: Event, decision: Decision) -> float:

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
+from engine.history import History, Send, taken_out, with_send
 from engine.outcome import HeadName
 from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser, StreamEntry
 
@@ -33,6 +34,7 @@ class User:
     decisions: int = 0
     sends: int = 0
     clicks: int = 0
+    history: History = ()
 
     def stored(self, unsubscribed: bool) -> StoredUser:
         """As the protocol gives it out."""
@@ -46,12 +48,17 @@ class User:
             self.decisions,
             self.sends,
             self.clicks,
+            self.history,
         )
 
     def touch(self, now: float) -> None:
         """A change that decisions depend on."""
         self.version += 1
         self.first_seen_at = now if self.first_seen_at is None else self.first_seen_at
+
+    def remember(self, at: float, message: str, tags: tuple[str, ...]) -> None:
+        """A send, marked with the version it has already raised the state to."""
+        self.history = with_send(self.history, Send(at, message, tags, self.version), at)
 
 
 @dataclass(slots=True)
@@ -95,6 +102,7 @@ class Decision:
         self.id = commit.decision_id
         self.at = commit.now
         self.last_before = last_before
+        self.mark = commit.expected_version + 1
         self.counts_in_burden = commit.burden_after is not None
         self.waits = commit.confirm_by is not None
         self.labels: dict[HeadName, Label] = {
@@ -244,6 +252,7 @@ def take_back(
     user.burden_at = at
     user.sends -= 1
     user.version += 1
+    user.history = taken_out(user.history, decision.mark)
     for other in mine:
         if other is not decision and other.at >= decision.at and other.last_before == decision.at:
             other.last_before = decision.last_before

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from engine.history import History
 from engine.outcome import HeadName, Slice
 
 SHARDS = 64
@@ -61,6 +62,8 @@ class StoredUser:
     sends: int = 0
     """Sends through Forbear that were not taken back by not_sent; external sends not included."""
     clicks: int = 0
+    history: History = ()
+    """Recent sends, external ones included, without those taken back; all that caps depend on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +109,8 @@ class Commit:
     """Deferred: without `sent` by then the decision is censored and its send taken back."""
     gain_event: Literal["click", "conversion"]
     """Which event is this decision's click label."""
+    tags: tuple[str, ...] = ()
+    """Of the message sent: what tag caps count by."""
     idempotency: Idempotency | None = None
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
@@ -237,6 +242,8 @@ class Store(Protocol):
         the recorded rows conditional on success and their propensities wrong. A send to a user
         who is unsubscribed is a conflict whatever the version. An abstention does not raise the
         version (nothing a decision depends on has changed). Appends the row to the shard's log.
+        A send joins the user's history with the new version as its mark; all that changes the
+        history raises the version, so what the rules allowed at that version still holds.
         """
 
     # -- feedback ---------------------------------------------------------------------------

@@ -4,6 +4,9 @@ import struct
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
+
+from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
 from service.store.keys import TAGS, idempotency_name, shard_of, tombstone
 from service.store.protocol import (
@@ -20,6 +23,8 @@ from service.store.redis_client import Argument, Command, Part, Reply, call
 _SLICE = struct.Struct(">Bdd")
 """Head (0 click, 1 unsubscribe), due, mass: what decision.lua unpacks."""
 
+_encode = msgspec.msgpack.Encoder().encode
+_decode_history = msgspec.msgpack.Decoder(History).decode
 _COMMITTED = Committed()
 
 
@@ -88,12 +93,15 @@ class Deciding(Part):
             self._rules.retention_s,
             record_name,
             record,
+            _sent(commit),
         )
 
 
 def user_from_reply(fields: Sequence[bytes | None]) -> StoredUser:
     """A user's state from the fields that shard.lua reads."""
-    version, burden, burden_at, last, first, unsubscribed, decisions, sends, clicks = fields
+    version, burden, burden_at, last, first, unsubscribed, decisions, sends, clicks, history = (
+        fields
+    )
     return StoredUser(
         int(version or 0),
         float(burden or 0.0),
@@ -104,6 +112,7 @@ def user_from_reply(fields: Sequence[bytes | None]) -> StoredUser:
         int(decisions or 0),
         int(sends or 0),
         int(clicks or 0),
+        () if history is None else _decode_history(history),
     )
 
 
@@ -126,6 +135,14 @@ def _record(idempotency: Idempotency | None, answer: bytes) -> tuple[bytes, byte
     if idempotency is None:
         return b"", b""
     return idempotency_name(idempotency.key), idempotency.fingerprint.encode() + b"\n" + answer
+
+
+def _sent(commit: Commit) -> bytes:
+    """The send as the user's history will hold it, or nothing."""
+    if commit.burden_after is None:
+        return b""
+    mark = commit.expected_version + 1
+    return _encode(Send(commit.now, commit.action or BY_OTHERS, commit.tags, mark))
 
 
 def _packed(slices: Sequence[Slice]) -> bytes:

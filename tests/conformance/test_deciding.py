@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from engine.errors import BadInput
+from engine.history import Send
 from service.store.protocol import (
     Committed,
     Conflict,
@@ -26,7 +27,8 @@ async def test_a_user_never_seen_has_the_defaults(store: Store) -> None:
 
 async def test_a_send_becomes_the_users_state(store: Store) -> None:
     assert [Committed()] == await store.commit([send("a")])
-    expected = StoredUser(1, 1.0, NOW, NOW, NOW, unsubscribed=False, decisions=1, sends=1)
+    sent = (Send(NOW, "spring_sale", (), 1),)
+    expected = StoredUser(1, 1.0, NOW, NOW, NOW, decisions=1, sends=1, history=sent)
     assert [expected] == await store.read_users([UserRead("u1")])
     assert expected == await store.user("u1")
 

@@ -37,8 +37,9 @@ Result = TypeVar("Result")
 NEIGHBOUR = next(f"n{i}" for i in range(9_999) if shard_of(f"n{i}") == shard_of("u1"))
 USERS = ("u1", NEIGHBOUR)
 
-PAUSES = (0.0, 1.0, HOUR, HOUR, DAY - HOUR, DAY, DAY, 3 * DAY, 6 * DAY, 7 * DAY)
-"""Chosen so that events fall on, before and after slices, windows, confirmations, the retention."""
+PAUSES = (0.0, 1.0, HOUR, HOUR, DAY - HOUR, DAY, DAY, 3 * DAY, 6 * DAY, 7 * DAY, 25 * DAY)
+"""Chosen so that events fall on, before and after slices, windows, confirmations, the retention;
+the longest, after any other week, is past what a history remembers."""
 
 TYPES = (
     "subscribe",
@@ -186,10 +187,11 @@ class Twins:
             self.past[commit.decision_id] = Past(commit)
 
     def proposal(self, step: Decide, version: int, once: Idempotency | None) -> Commit:
-        name, now = f"d{len(self.made)}", self.now
+        name, now = f"d{len(self.made):03d}", self.now  # ids sort as they were made
         common: dict[str, Any] = {"expected_version": version, "idempotency": once}
+        tags = ("offer", "vip")[: len(self.made) % 3]
         if step.kind == "send":
-            return send(name, step.user, now, hazard=step.hazard, **common)
+            return send(name, step.user, now, hazard=step.hazard, tags=tags, **common)
         if step.kind == "deferred":
             by = now + DAY
             return send(name, step.user, now, hazard=step.hazard, confirm_by=by, **common)

@@ -1,8 +1,11 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
---        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer)
+--        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
+--        sent)
 --   -> 1 when written; the user's fields on a conflict; the record (a string) on a replay
 --
 -- expected is '' for a contention record, burden '' for an abstention, any other '' means "none".
+-- sent: the send as the history will hold it. Whatever changes a history raises the version, so the
+-- comparison of versions is also the check of gap, caps and cooldown: see engine/eligibility.py.
 --
 -- {sNN}:i:NAME      read; written with the answer
 -- {sNN}:u:USER      compared; written
@@ -47,7 +50,7 @@ local function with(...)
 end
 if status ~= 'open' then with('s', status) end
 if gain_event ~= 'click' then with('g', gain_event) end
-if send then with('b', '1', 'p', u[4] or '') end
+if send then with('b', '1', 'p', u[4] or '', 'm', (u[1] or 0) + 1) end
 if confirm_by ~= '' then with('o', confirm_by, 'w', '1') end
 if click_end ~= '' then with('ce', click_end) end
 if unsubscribe_end ~= '' then with('ue', unsubscribe_end) end
@@ -73,7 +76,8 @@ if not contention then
   local state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now }
   if send then
     state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now, 'v', (u[1] or 0) + 1,
-      'b', burden, 't', now, 'l', now, 's', (u[8] or 0) + 1 }
+      'b', burden, 't', now, 'l', now, 's', (u[8] or 0) + 1,
+      'r', with_send(u[10], cmsgpack.unpack(ARGV[19]), tonumber(now)) }
   end
   redis.call('HSET', user_key(user), unpack(state))
 end

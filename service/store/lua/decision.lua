@@ -4,7 +4,7 @@
 -- {sNN}:log         the decision's own entry read; "labels" entries appended
 -- {sNN}:lessons     lessons appended
 -- {sNN}:due         the decision's deadline moved or removed
--- {sNN}:u:USER      burden, sends, last send and version when a send is taken back
+-- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back
 -- {sNN}:ud:USER     read
 
 local HEADS = { 'click', 'unsubscribe' }
@@ -18,13 +18,14 @@ local LEAST_WEIGHT = 1e-9 -- what rounding leaves of a whole that was taught in 
 
 local function load(id)
   local v = redis.call('HMGET', decision_key(id), 'u', 'a', 'e', 's', 'g', 'h', 'b', 'p', 'o',
-    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut')
+    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm')
   if not v[1] then return nil end
   return {
     id = id, key = decision_key(id), user = v[1], at = tonumber(v[2]), entry = v[3],
     status = v[4] or 'open', gain_event = v[5] or 'click', hazard = tonumber(v[6]), burdens = v[7],
     last_before = v[8], confirm_by = tonumber(v[9]), waits = v[10], done = tonumber(v[11] or 0),
     first = not v[12], clicked = v[13], events = tonumber(v[14] or 0),
+    mark = tonumber(v[21]),
     click = { label = v[15], ends = tonumber(v[16]), taught = tonumber(v[17] or 0) },
     unsubscribe = { label = v[18], ends = tonumber(v[19]), taught = tonumber(v[20] or 0) },
   }
@@ -121,18 +122,28 @@ local function unlink(d)
   end
 end
 
+-- engine.history.taken_out: `history` as stored (false: none).
+local function taken_out(history, mark)
+  local kept = {}
+  for _, send in ipairs(history and cmsgpack.unpack(history) or {}) do
+    if send[4] ~= mark then kept[#kept + 1] = send end
+  end
+  return cmsgpack.pack(kept)
+end
+
 -- The send did not happen: engine.burden.without_send, at most once.
 local function take_back(d, now, half_life)
   if d.burdens ~= '1' then return end
   d.burdens = '0'
   redis.call('HSET', d.key, 'b', '0')
   local key = user_key(d.user)
-  local u = redis.call('HMGET', key, 'v', 'b', 't', 'l', 's')
+  local u = redis.call('HMGET', key, 'v', 'b', 't', 'l', 's', 'r')
   if not u[1] then return end
   local since = tonumber(u[3])
   local at = math.max(now, since)
   local rest = decayed(tonumber(u[2]), since, at, half_life) - decayed(1, d.at, at, half_life)
-  redis.call('HSET', key, 'v', u[1] + 1, 'b', num(math.max(0, rest)), 't', num(at), 's', u[5] - 1)
+  redis.call('HSET', key, 'v', u[1] + 1, 'b', num(math.max(0, rest)), 't', num(at), 's', u[5] - 1,
+    'r', taken_out(u[6], d.mark))
   unlink(d)
   if tonumber(u[4]) ~= d.at then return end
   if d.last_before == '' then

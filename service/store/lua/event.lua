@@ -70,7 +70,8 @@ local function external_send()
   local at = math.max(now, since)
   redis.call('HSET', user_key(user), 'v', (u[1] or 0) + 1, 'f', u[5] or num(now),
     'b', num(decayed(tonumber(u[2] or 0), since, at, half_life) + 1), 't', num(at),
-    'l', num(math.max(now, tonumber(u[4] or now))))
+    'l', num(math.max(now, tonumber(u[4] or now))),
+    'r', with_send(u[10], { now, '', {}, (u[1] or 0) + 1 }, now))
 end
 
 local function weigh_named(d)

@@ -18,11 +18,24 @@ local function idempotency_key(name) return TAG .. ':i:' .. name end
 -- Lua's own tostring keeps 14 digits; a time or a burden needs 17.
 local function num(x) return string.format('%.17g', x) end
 
--- version, burden, burden_at, last_send_at, first_seen_at, unsubscribed, decisions, sends, clicks
+-- version, burden, burden_at, last_send_at, first_seen_at, unsubscribed, decisions, sends, clicks,
+-- history
 local function read_user(user, tombstone)
-  local u = redis.call('HMGET', user_key(user), 'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c')
+  local u = redis.call('HMGET', user_key(user), 'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r')
   if not u[6] and redis.call('SISMEMBER', TOMBSTONES, tombstone) == 1 then u[6] = '1' end
   return u
+end
+
+-- engine.history.with_send: `history` as stored (false: none) and one more send at `now`.
+local HISTORY_S, MOST_SENDS = 32 * 86400, 1000
+local function with_send(history, send, now)
+  local kept = {}
+  for _, earlier in ipairs(history and cmsgpack.unpack(history) or {}) do
+    if earlier[1] > now - HISTORY_S then kept[#kept + 1] = earlier end
+  end
+  kept[#kept + 1] = send
+  if #kept > MOST_SENDS then table.remove(kept, 1) end
+  return cmsgpack.pack(kept)
 end
 
 -- A decision, its deadline and its idempotency record; not its log entry.

@@ -5,9 +5,11 @@ import pytest
 
 from engine.catalog import LONGEST_ID, MOST_ATTRIBUTES, Catalog, Message, parse_message
 from engine.decision import Reason
-from engine.eligibility import eligible
+from engine.eligibility import Asking, eligible
 from engine.errors import BadInput
+from engine.rules import Rules
 
+NOW = 1_700_000_000.0
 PLAIN = Message(id="plain")
 COSTLY = Message(id="costly", attributes={"tone": "warm", "category": "offer"}, send_cost=0.25)
 CATALOG = Catalog(1, {"plain": PLAIN, "costly": COSTLY})
@@ -72,23 +74,23 @@ def test_a_message_that_cannot_be_used_is_refused_with_one_sentence(
 
 
 def test_everything_there_is_may_be_sent_when_nothing_is_named() -> None:
-    assert ("plain", "costly") == eligible(CATALOG, None, unsubscribed=False).candidates
+    assert ("plain", "costly") == eligible(CATALOG, None, Rules(), Asking(NOW)).candidates
 
 
 def test_an_unknown_message_is_blocked_with_its_reason() -> None:
-    left = eligible(CATALOG, ["ghost", "plain"], unsubscribed=False)
+    left = eligible(CATALOG, ["ghost", "plain"], Rules(), Asking(NOW))
     assert (("plain",), (("ghost", Reason.UNKNOWN_MESSAGE),)) == (left.candidates, left.blocked)
 
 
 def test_abstain_is_no_message() -> None:
-    assert () == eligible(CATALOG, ["abstain"], unsubscribed=False).candidates
+    assert () == eligible(CATALOG, ["abstain"], Rules(), Asking(NOW)).candidates
 
 
 def test_a_message_named_twice_is_one_candidate() -> None:
-    left = eligible(CATALOG, ["plain", "ghost", "plain", "ghost"], unsubscribed=False)
+    left = eligible(CATALOG, ["plain", "ghost", "plain", "ghost"], Rules(), Asking(NOW))
     assert (1, 1) == (len(left.candidates), len(left.blocked))
 
 
 def test_nothing_may_be_sent_to_who_has_unsubscribed() -> None:
-    left = eligible(CATALOG, ["plain", "ghost"], unsubscribed=True)
+    left = eligible(CATALOG, ["plain", "ghost"], Rules(), Asking(NOW, unsubscribed=True))
     assert ((), (), Reason.UNSUBSCRIBED) == (left.candidates, left.blocked, left.barred)

@@ -8,13 +8,17 @@ from service.store.protocol import SHARDS
 from tests.unit.service.harness import Worker, settings, worker
 
 OFFER = {"attributes": {"category": "offer", "discount": 0.2}, "channel": "push", "send_cost": 0.5}
+NO_RULES = {"tags": [], "paused": False, "starts": None, "ends": None, "when": {}} | {
+    "cooldown_s": 0.0,
+    "transactional": False,
+}
 
 
 async def test_a_message_is_held_as_it_was_put(running: Worker) -> None:
     put = await running.client.put("/v1/messages/spring", json=OFFER)
     got = await running.client.get("/v1/messages/spring")
     assert (201, 200) == (put.status_code, got.status_code)
-    assert {"id": "spring"} | OFFER == put.json() == got.json()
+    assert {"id": "spring"} | OFFER | NO_RULES == put.json() == got.json()
 
 
 async def test_replacing_a_message_is_not_creating_it(running: Worker) -> None:

@@ -1,0 +1,82 @@
+"""The team's rules for every send, as they are written in the settings.
+
+A cap counts all sends of the last `window` seconds at the moment of asking: it rolls with time and
+knows no calendar, so there is no midnight at which everybody's slots come back at once.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from engine.errors import BadInput
+from engine.history import LONGEST_WINDOW_S
+from engine.quiet_hours import QuietHours
+
+TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
+MOST_PER_CAP: Final = 100
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_UTC: Final = ZoneInfo("UTC")
+_CAP: Final = re.compile(r"(\d{1,9})/(\d{1,9})([smhd])")
+
+
+@dataclass(frozen=True, slots=True)
+class Cap:
+    """At most `limit` sends in any `window` seconds."""
+
+    limit: int
+    window: float
+
+
+@dataclass(frozen=True, slots=True)
+class TagCap:
+    """A cap on the messages that carry a tag."""
+
+    tag: str
+    cap: Cap
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds for every message but the transactional; the default is no rule at all."""
+
+    paused: bool = False
+    """The kill switch: nothing is sent, not even what is transactional."""
+    min_gap_s: float = 0.0
+    """Least time between any two sends to one user."""
+    caps: tuple[Cap, ...] = ()
+    tag_caps: tuple[TagCap, ...] = ()
+    quiet_hours: QuietHours | None = None
+    zone: ZoneInfo = _UTC
+    """Of users whose request names none."""
+
+
+def parse_caps(text: str) -> tuple[Cap, ...]:
+    """Caps as written, e.g. "3/7d 1/24h"; nothing written is none."""
+    return tuple(_cap(part, text) for part in text.split())
+
+
+def parse_tag_caps(text: str) -> tuple[TagCap, ...]:
+    """Caps per tag as written, e.g. "offer:1/7d news:3/7d"; nothing written is none."""
+    caps = []
+    for part in text.split():
+        tag, colon, cap = part.partition(":")
+        if not colon or not re.fullmatch(TAG, tag):
+            raise BadInput(
+                f"tag cap {part[:80]!r} cannot be read; expected a tag, a colon and a cap, such "
+                "as offer:1/7d: correct it"
+            )
+        caps.append(TagCap(tag, _cap(cap, text)))
+    return tuple(caps)
+
+
+def _cap(part: str, text: str) -> Cap:
+    found = _CAP.fullmatch(part)
+    limit, window = (int(found[1]), int(found[2]) * _UNITS[found[3]]) if found else (0, 0.0)
+    if not (1 <= limit <= MOST_PER_CAP and 0 < window <= LONGEST_WINDOW_S):
+        raise BadInput(
+            f"cap {part[:40]!r} of {text[:80]!r} cannot be used; expected a number of sends from 1 "
+            f"to {MOST_PER_CAP}, a slash, and a time of at most 31 days, such as 3/7d or 1/24h: "
+            "correct it (to stop every send, pause)"
+        )
+    return Cap(limit, window)

@@ -1,0 +1,132 @@
+"""An independent judge of the rules: reads what was logged, in the order in which it was logged.
+
+It shares no code with `engine.eligibility`. Three claims are checked: no candidate was offered
+against a rule, nothing was blocked by a rule that did not hold, and the sends that stood to the
+end, sorted by time, break no rule whatever the order in which they were committed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from engine.decision import Decision
+
+BY_OTHERS = "(somebody else)"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The rules in plain numbers; times in seconds."""
+
+    gap: float = 0.0
+    caps: tuple[tuple[int, float], ...] = ()
+    """(sends, time)"""
+    tag_caps: tuple[tuple[str, int, float], ...] = ()
+    """(tag, sends, time)"""
+    cooldowns: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    transactional: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Logged:
+    """One entry of the log; `user` may be missing where a decision is named."""
+
+    at: float
+    user: str | None = None
+    decision: Decision | None = None
+    external: bool = False
+    taken_back: str | None = None
+    """The decision whose send did not happen."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One send that counts."""
+
+    at: float
+    message: str
+    decision_id: str | None
+
+
+def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
+    """Everything that breaks a rule, in words; empty when all is well."""
+    found: list[str] = []
+    sent: dict[str, list[Sent]] = defaultdict(list)
+    for entry in log:
+        if entry.decision is not None:
+            found += _judge(entry.decision, sent[entry.decision.user_id], limits)
+            _count(entry.decision, sent)
+        elif entry.external:
+            assert entry.user is not None
+            sent[entry.user].append(Sent(entry.at, BY_OTHERS, None))
+        elif entry.taken_back is not None:
+            for user, sends in sent.items():
+                sent[user] = [one for one in sends if one.decision_id != entry.taken_back]
+    for user, sends in sent.items():
+        found += [f"{user}: {what}" for what in _crowded(sends, limits)]
+    return found
+
+
+def _count(decision: Decision, sent: dict[str, list[Sent]]) -> None:
+    if decision.action is not None:
+        one = Sent(decision.at, decision.action, decision.decision_id)
+        sent[decision.user_id].append(one)
+
+
+def _judge(decision: Decision, before: list[Sent], limits: Limits) -> list[str]:
+    offered = [
+        f"{decision.decision_id}: {message} was offered against {sorted(broken)}"
+        for message in decision.candidates
+        if (broken := _broken(message, decision.at, before, limits))
+    ]
+    wrongly = [
+        f"{decision.decision_id}: {message} was blocked by {reason} for nothing"
+        for message, reason in decision.blocked
+        if reason in {"gap", "cap", "tag_cap", "cooldown"}
+        and reason.value not in _broken(message, decision.at, before, limits)
+    ]
+    return offered + wrongly
+
+
+def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[str]:
+    """The rules against sending this message at this time after these sends."""
+    broken = set()
+    cooldown = limits.cooldowns.get(message, 0.0)
+    if any(one.message == message and one.at > at - cooldown for one in before):
+        broken.add("cooldown")
+    if message in limits.transactional:
+        return broken
+    if before and limits.gap and max(one.at for one in before) > at - limits.gap:
+        broken.add("gap")
+    for most, time in limits.caps:
+        if len([one for one in before if one.at > at - time]) >= most:
+            broken.add("cap")
+    for tag, most, time in limits.tag_caps:
+        if tag in limits.tags.get(message, ()):
+            tagged = [one for one in before if tag in limits.tags.get(one.message, ())]
+            if len([one for one in tagged if one.at > at - time]) >= most:
+                broken.add("tag_cap")
+    return broken
+
+
+def _crowded(sends: list[Sent], limits: Limits) -> list[str]:
+    """Sends too close together, looking at nothing but their times."""
+    own = [s for s in sends if s.decision_id and s.message not in limits.transactional]
+    times = sorted(one.at for one in own)
+    found = [f"more than 1 in {limits.gap} s"] if _too_close(times, 1, limits.gap) else []
+    found += [f"more than {n} in {time} s" for n, time in limits.caps if _too_close(times, n, time)]
+    for tag, n, time in limits.tag_caps:
+        tagged = sorted(one.at for one in own if tag in limits.tags.get(one.message, ()))
+        if _too_close(tagged, n, time):
+            found.append(f"more than {n} of {tag} in {time} s")
+    for message, time in limits.cooldowns.items():
+        mine = sorted(one.at for one in sends if one.message == message)
+        if _too_close(mine, 1, time):
+            found.append(f"{message} twice in {time} s")
+    return found
+
+
+def _too_close(times: list[float], most: int, time: float) -> bool:
+    """Whether more than `most` of these sorted times lie within `time` of each other."""
+    return any(first > last - time for first, last in zip(times, times[most:], strict=False))
