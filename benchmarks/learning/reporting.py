@@ -18,6 +18,8 @@ from benchmarks.learning.contestants import Contestant, written
 from benchmarks.learning.statistics import Interval, difference, interval
 
 DPI = 110
+FEWEST = 0.5
+"""Fewer unsubscribes than this are drawn here, on a logarithmic axis."""
 HEADINGS = (
     *("policy", "value", "share of optimum", "against the best other", "unsubscribes", "sends"),
     *("ms", "seeds", "setting"),
@@ -185,17 +187,13 @@ def draw_tradeoff(name: str, table: Sequence[Line], path: Path) -> None:
     figure, axis = plt.subplots(figsize=(8.5, 5.5))
     shown = [line for line in table if line.policy not in (OPTIMUM, "never")]
     for line in shown:
-        axis.scatter(line.unsubscribes, line.value.mean, s=26, color=colour(line.policy), zorder=3)
-        axis.annotate(
-            line.policy,
-            (line.unsubscribes, line.value.mean),
-            xytext=(4, 3),
-            textcoords="offset points",
-            fontsize=7,
-        )
-    axis.set_xlabel("unsubscribes")
+        place = (max(line.unsubscribes, FEWEST), line.value.mean)
+        axis.scatter(*place, s=26, color=colour(line.policy), zorder=3)
+        axis.annotate(line.policy, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+    axis.set_xlabel("unsubscribes (logarithmic)")
     axis.set_ylabel("value (clicks x worth, less send costs)")
-    axis.set_xscale("symlog", linthresh=10)
+    axis.set_xscale("log")
+    axis.margins(x=0.15)
     axis.set_ylim(bottom=min(0.0, *(line.value.mean for line in shown)))
     axis.grid(color="0.92")
     axis.set_title(f"{name}: value against unsubscribes, means over seeds", fontsize=10, loc="left")

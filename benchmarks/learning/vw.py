@@ -147,11 +147,9 @@ def _beside(world: Population, seed: int, costs: Costs) -> TwoHeads:
     return TwoHeads(world, seed, policy, priors(0.2))
 
 
-def _example(
-    space: str, slots: NDArray[np.uint64], values: NDArray[Any], label: vw.CBLabel
-) -> vw.Example:
+def _example(space: str, slots: Any, values: NDArray[Any], label: vw.CBLabel) -> vw.Example:
     example = vw.Example()
-    example[space].push_many_features(slots, values.astype(np.float32))
+    example[space].push_many_features(slots, cast("Any", values.astype(np.float32)))
     example.set_label(label)
     return example
 
