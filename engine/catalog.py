@@ -12,8 +12,8 @@ from functools import cached_property
 import msgspec
 import numpy as np
 
-from engine.context import Hashes, name_hash
-from engine.decision import ABSTAIN, Value
+from engine.context import Hashes, Slots, name_hash
+from engine.decision import ABSTAIN, Floats, Value
 from engine.errors import BadInput
 
 LONGEST_ID = 128
@@ -106,11 +106,12 @@ class Catalog:
         return table
 
     @cached_property
-    def _send_costs(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        given = [m.send_cost for m in self.messages.values()]
+    def _send_costs(self) -> Floats:
+        """(messages + 1,) what each says a send costs, NaN where it says nothing, as abstain."""
+        given = [*(m.send_cost for m in self.messages.values()), None]
         return np.array([math.nan if cost is None else cost for cost in given])
 
-    def rows(self, message_ids: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def rows(self, message_ids: Sequence[str]) -> Slots:
         """Rows of messages in the hash table; every id must be in the catalog."""
         rows = self._rows
         return np.array([rows[message_id] for message_id in message_ids], np.int64)
@@ -120,13 +121,11 @@ class Catalog:
         """The row that stands for sending nothing."""
         return len(self.messages)
 
-    def hashes(self, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Hashes:
-        """(K, A + 1) hashes of the given rows."""
+    def hashes(self, rows: Slots) -> Hashes:
+        """(..., A + 1) hashes of the given rows, themselves of any shape."""
         return self._hashes[rows]
 
-    def send_costs(
-        self, rows: np.ndarray[tuple[int], np.dtype[np.int64]], default: float
-    ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        """(K,) cost of sending each, the configured one where a message has none of its own."""
+    def send_costs(self, rows: Slots, default: float) -> Floats:
+        """Cost of sending each, of the shape of `rows`; `default` where a message has none."""
         costs = self._send_costs[rows]
         return np.where(np.isnan(costs), default, costs)

@@ -1,14 +1,16 @@
 """A context becomes hashed sparse features, and features become slots of the weight table.
 
-Strings and booleans are indicators ("country=DE"). Numbers are standardised by a running mean and
+Strings are indicators ("country=DE"). Numbers and booleans are standardised by a running mean and
 deviation and clipped to +-3: a raw 10,000 inside a message cross would give an untried message a
-prior of thousands of logits. What is missing, and a value never seen before, are features of their
-own once their key is known. The whole context is scaled to a typical squared length of at most
-`CONTEXT_NORM`, so the prior of a cold logit does not depend on how many facts a sender knows.
+prior of thousands of logits, and a flag that is not centred moves with the constant, so that a
+learner without covariances follows whichever labels came last. What is missing, and a value never
+seen before, are features of their own once their key is known. The whole context is scaled to a
+typical squared length of at most `CONTEXT_NORM`, so the prior of a cold logit does not depend on
+how many facts a sender knows.
 
 Everything the encoding depends on (`EncoderState`) is learned by the learner alone and frozen into
-each snapshot. Limit: the table has 2^18 slots in three regions, one per block of the prior, and
-two features that fall on one slot share a weight; `EncoderState.use` tells how full it is.
+each snapshot. Limit: the table has 2^18 slots in three regions, one per block of the prior, and two
+features that fall on one slot share a weight; `EncoderState.use` tells how full it is.
 """
 
 import hashlib
@@ -163,7 +165,7 @@ class EncoderState:
         values: list[float] = []
         doubtful: list[tuple[int, int]] = []
         for key, value in context.items():
-            if isinstance(value, (str, bool)):
+            if isinstance(value, str):
                 name = name_hash(f"{key}={value}")
                 hashes.append(name)
                 values.append(1.0)

@@ -27,8 +27,9 @@ def eligible(catalog: Catalog, wanted: Sequence[str] | None, *, unsubscribed: bo
         return Eligible((), (), Reason.UNSUBSCRIBED)
     if wanted is None:
         return Eligible(tuple(catalog.messages), (), None)
-    known = tuple(message for message in wanted if message in catalog.messages)
+    once = dict.fromkeys(wanted)  # named twice, a message would be two candidates of one name
+    known = tuple(message for message in once if message in catalog.messages)
     unknown = tuple(
-        (message, Reason.UNKNOWN_MESSAGE) for message in wanted if message not in catalog.messages
+        (message, Reason.UNKNOWN_MESSAGE) for message in once if message not in catalog.messages
     )
     return Eligible(known, unknown, None)

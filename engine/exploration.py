@@ -7,7 +7,7 @@ is the policy. The integral is an approximation of Thompson's law, nothing else.
 
 Messages share weights: what is uncertain about the user moves all of them together. Taking them as
 independent would make sending likelier with every message in the catalog, so the shared part is
-integrated as one common factor (Gauss-Hermite) and only the rest is independent:
+integrated as one common factor z (trapezoid rule) and only the rest is independent:
 
     click logit of m   x_m = mu_m + shared * z + own_m * e_m,       z, e_m standard normal
     utility of m       u_m = v (sigmoid(x_m) - p0) - cost_m
@@ -16,8 +16,8 @@ integrated as one common factor (Gauss-Hermite) and only the rest is independent
     P(m)               = E_z integral over u > r0 of prod_{k != m} F_k dF_m
 
 Between two levels of u the product G = prod_m F_m grows by dG; message m gets the share
-d log F_m / sum_k d log F_k of it. So the probabilities are never negative and sum to exactly
-1 - P(abstain), which depends on r0 alone and falls as r0 rises.
+d log F_m / sum_k d log F_k of it. So no probability is negative, and they sum to 1 - P(abstain),
+which no level enters and which only falls as r0 rises.
 
 Inverse-gap weighting (SquareCB; Foster & Rakhlin 2020) is the second explorer behind the same
 signature. Differences from the papers: Thompson's draw is replaced by its law; small entries are
@@ -45,6 +45,11 @@ _NARROWEST = 1e-4
 _LEAST_OWN = 0.08
 """Least part of a candidate's standard deviation that counts as its own: a few nodes of the common
 factor cannot follow a step. Marginals stay exact; a correlation of 1 becomes 0.994."""
+
+_REACH = 3.25
+"""The common factor is integrated this many deviations to either side."""
+_NO_FACTOR = 0.02
+"""A shared deviation below this moves no probability worth following."""
 
 # log Phi by table: a rounded argument moves a probability by less than 5e-4, and the result is
 # the law itself, not an estimate of it.
@@ -107,11 +112,13 @@ class Thompson:
         )
         able = _able_to_win(options)
         result = np.zeros_like(options.mean)
-        users = np.flatnonzero(able.any(axis=1))
-        if users.size:
+        counts = np.where(able.any(axis=1), _node_counts(options), 0)
+        for count in set(counts.tolist()) - {0}:
+            users = np.flatnonzero(counts == count)
             width = int(able[users].sum(axis=1).max())
             kept = np.argsort(~able[users], axis=1, kind="stable")[:, :width]
-            result[users[:, None], kept] = _law_of_the_best(_narrowed(options, users, kept, able))
+            best = _law_of_the_best(_narrowed(options, users, kept, able), count)
+            result[users[:, None], kept] = best
         return result
 
 
@@ -164,7 +171,7 @@ def _standardised(options: Options, levels: Floats, spread: Floats) -> Floats:
     at = np.log(chance / (1 - chance))
     at -= options.mean[:, None, :]
     at /= spread[:, None, :]
-    at[np.broadcast_to(~options.offered[:, None, :], at.shape)] = 2 * _TABLE_REACH
+    at[np.broadcast_to(~options.offered[:, None, :], at.shape)] = np.inf
     return np.asarray(at)
 
 
@@ -177,40 +184,50 @@ def _levels(options: Options, spread: Floats) -> Floats:
     gain = options.value[:, None, None] * (chance - options.p0[:, None, None])
     floor = options.abstain_reward[:, None]
     pooled = np.where(options.offered[..., None], gain - options.cost[..., None], -np.inf)
-    flat = np.maximum(pooled.reshape(len(pooled), -1), floor)
+    flat = np.concatenate([floor, pooled.reshape(len(pooled), -1)], axis=1)
+    np.maximum(flat, floor, out=flat)
     flat.sort(axis=1)
     below = (flat <= floor).sum(axis=1, keepdims=True)
     last = flat.shape[1] - 1
-    at = np.maximum(below - 1, 0) + np.linspace(0.0, 1.0, _LEVELS) * (last - below + 1)
-    at = np.minimum(at, last)
-    left = at.astype(np.int64)
-    low = np.take_along_axis(flat, left, axis=1)
-    high = np.take_along_axis(flat, np.minimum(left + 1, last), axis=1)
-    levels = low + (at - left) * (high - low)
-    levels[:, 0] = floor[:, 0]
-    return np.asarray(levels)
+    # Counted from the floor up, so that padding below it changes no bit of a level.
+    offset = np.linspace(0.0, 1.0, _LEVELS) * (last - below + 1)
+    whole = offset.astype(np.int64)
+    low = np.take_along_axis(flat, below - 1 + whole, axis=1)
+    high = np.take_along_axis(flat, np.minimum(below + whole, last), axis=1)
+    return np.asarray(low + (offset - whole) * (high - low))
 
 
-def _common_factor(load: Floats, own: Floats) -> tuple[Floats, Floats]:
-    """Nodes and weights (trapezoid) of a standard normal, as dense as the narrowest needs."""
-    ratio = float((own / np.maximum(load, _NARROWEST)).min())
-    reach = 3.25
-    count = (
-        1
-        if float(load.max()) < 0.02
-        else int(np.ceil(2 * reach / max(0.2, min(1.0, 2.1 * ratio)))) + 1
-    )
-    nodes = np.linspace(-reach, reach, count) if count > 1 else np.zeros(1)
+def _node_counts(options: Options) -> NDArray[np.int64]:
+    """(N,) nodes of the common factor each user needs to follow the best of the candidates.
+
+    The best of K is surer than any one of them: its deviation falls as the root of log K. A user's
+    count depends on that user alone, so company in a batch changes no law; and not on the abstain
+    reward, so P(abstain) rises with it node by node. Multiples of 4 keep the groups few.
+    """
+    own = np.where(options.offered, options.own, np.inf).min(axis=1, initial=np.inf)
+    number = np.maximum(options.offered.sum(axis=1), 1)
+    best = own / np.sqrt(1.0 + 1.1 * np.log(number))
+    step = np.clip(2.5 * best / np.maximum(options.shared, _NARROWEST), 0.2, 1.0)
+    count = 4 * np.ceil((2 * _REACH / step + 1) / 4)
+    return np.where(options.shared < _NO_FACTOR, 1, count).astype(np.int64)
+
+
+def _common_factor(count: int) -> tuple[Floats, Floats]:
+    """Nodes and weights (trapezoid) of a standard normal."""
+    nodes = np.linspace(-_REACH, _REACH, count) if count > 1 else np.zeros(1)
     weights = np.exp(-0.5 * nodes**2)
     return nodes, weights / weights.sum()
 
 
-def _law_of_the_best(options: Options) -> Floats:
-    """(N, K) probability of each message, every row with at least one candidate."""
+def _law_of_the_best(options: Options, count: int) -> Floats:
+    """(N, K) probability of each message, every row with at least one candidate.
+
+    `count` is the number of nodes of the common factor.
+    """
     spread = np.hypot(options.own, options.shared[:, None])
     own = np.maximum(options.own, _LEAST_OWN * spread)
     load = np.sqrt(np.maximum(spread**2 - own**2, 0.0))
-    nodes, node_weights = _common_factor(load, own)
+    nodes, node_weights = _common_factor(count)
     at = _standardised(options, _levels(options, spread), own)
     shifts = (load / own)[:, None, :] * nodes[:, None]
     log_f = _log_phi(at[:, None] - shifts[:, :, None, :])  # (N, nodes, J, K)
@@ -244,18 +261,22 @@ class InverseGap:
     name: str = "inverse_gap"
 
     def probabilities(self, options: Options) -> Floats:
-        """P(m) = 1 / (A + gamma gap_m / v) over A actions; the greedy one takes the rest."""
+        """P(m) = 1 / (A + gamma gap_m / v) over A actions; the greedy ones share the rest."""
         usable = options.offered & (options.value > 0)[:, None]
         net = np.where(usable, options.net, -np.inf)
-        silence = options.abstain_reward[:, None]
-        worth = np.concatenate([net, np.broadcast_to(silence, (len(net), 1))], axis=1)
-        best = worth.argmax(axis=1)[:, None]
+        worth = np.concatenate([net, options.abstain_reward[:, None]], axis=1)
+        possible = worth > -np.inf
+        best = worth.max(axis=1, keepdims=True)
+        gap = np.subtract(best, worth, out=np.zeros_like(worth), where=possible)
         unit = np.where(options.value > 0, options.value, 1.0)[:, None]
-        gap = (np.take_along_axis(worth, best, axis=1) - worth) / unit
-        actions = usable.sum(axis=1, keepdims=True) + 1
-        law = np.where(np.isfinite(gap), 1.0 / (actions + self.gamma * gap), 0.0)
-        np.put_along_axis(law, best, 0.0, axis=1)
-        np.put_along_axis(law, best, 1.0 - law.sum(axis=1, keepdims=True), axis=1)
+        actions = possible.sum(axis=1, keepdims=True)
+        with np.errstate(over="ignore"):  # a value near 0 makes a gap endless, its probability 0
+            law = np.where(possible, 1.0 / (actions + self.gamma * gap / unit), 0.0)
+        # Untried messages forecast alike: the order of the catalog must not choose among them.
+        greedy = worth == best
+        law[greedy] = 0.0
+        rest = 1.0 - law.sum(axis=1, keepdims=True)
+        law = np.where(greedy, rest / greedy.sum(axis=1, keepdims=True), law)
         return np.asarray(law[:, :-1])
 
 
@@ -293,6 +314,7 @@ def as_logged(law: Floats) -> tuple[Floats, Floats]:
     rest = 1.0 - logged.sum(axis=1)
     # What rounding left over of a law that always sends goes to the likeliest message.
     sure = np.flatnonzero(law.sum(axis=1) >= 1.0 - 1e-9)
-    logged[sure, law[sure].argmax(axis=1)] += rest[sure]
-    rest[sure] = 0.0
+    if sure.size:
+        logged[sure, law[sure].argmax(axis=1)] += rest[sure]
+        rest[sure] = 0.0
     return logged, rest

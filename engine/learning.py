@@ -68,7 +68,7 @@ _DECODE = msgspec.msgpack.Decoder(_Teaching).decode
 
 def teaching(encoded: EncodedContext, context: Context, burden: float, message: Hashes) -> bytes:
     """What a decision can teach, self-contained; `message` is (A + 1,)."""
-    numbers = {key: value for key, value in context.items() if not isinstance(value, (str, bool))}
+    numbers = {key: float(value) for key, value in context.items() if not isinstance(value, str)}
     return _ENCODE(
         _Teaching(
             encoded.hashes.tobytes(),

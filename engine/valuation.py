@@ -68,5 +68,6 @@ def terms(
 
 def abstain_reward(net: Floats, offered: NDArray[np.bool_], rho: float) -> Floats:
     """(N,) reward of silence; 0 where there is no candidate to be silent about."""
-    best = np.where(offered, net, -np.inf).max(axis=1, initial=-np.inf)
-    return np.asarray(np.where(offered.any(axis=1), rho * np.maximum(0.0, -best), 0.0))
+    best = np.max(net, axis=1, where=offered, initial=-np.inf)
+    shortfall = np.where(offered.any(axis=1), np.maximum(0.0, -best), 0.0)
+    return np.asarray(rho * shortfall)

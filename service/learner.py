@@ -1,11 +1,13 @@
 """The learner: one process that turns lessons into models, exactly once.
 
 It works in rounds. A round reads what has arrived, fixes a cut (one stream id per shard) that is
-stored before anything is applied, applies the lessons shard by shard in the order of their ids,
-and moves positions and model together under its fencing epoch. A learner that dies midway leaves
-the cut behind, and the next one applies the same lessons in the same order to the same model: the
-same weights, to the bit. A learner that was paused and replaced finds its epoch stale and starts
-over from the checkpoint. It never reads a clock except to pace itself.
+stored before anything is applied, applies the lessons, and moves positions and model together under
+its fencing epoch. A learner that dies midway leaves the cut behind, and the next one applies the
+same lessons in the same order to the same model: the same weights, to the bit. That order is by
+decision id, which is random: in order of arrival a round would hold the clicks of a burst first and
+then its silences, and an online learner leans towards what it saw last. A learner that was paused
+and replaced finds its epoch stale and starts over from the checkpoint. It never reads a clock
+except to pace itself.
 """
 
 import asyncio
@@ -69,10 +71,16 @@ async def entries_between(
 
 def apply(learner: Learner, shards: Sequence[Sequence[StreamEntry]]) -> int:
     """Apply a round's lessons in their one order; how many."""
-    for entries in shards:
-        for entry in entries:
-            learner.learn(as_lesson(entry))
-    return sum(len(entries) for entries in shards)
+    # The sort is stable: lessons of one decision, which share a shard, stay in order of their ids.
+    entries = sorted((entry for shard in shards for entry in shard), key=_shuffling)
+    for entry in entries:
+        learner.learn(as_lesson(entry))
+    return len(entries)
+
+
+def _shuffling(entry: StreamEntry) -> str:
+    """The random part of the decision's id, after its shard."""
+    return entry.decision_id[3:]
 
 
 class Rounds:

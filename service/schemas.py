@@ -23,20 +23,24 @@ Text: TypeAlias = Annotated[str, Meta(max_length=256)]
 Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=256)]
 Number: TypeAlias = Annotated[float, Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
 Features: TypeAlias = Annotated[dict[Name, Number | Text | bool], Meta(max_length=MOST_FEATURES)]
-Time: TypeAlias = Annotated[datetime, Meta(tz=True)]
+UserId: TypeAlias = Annotated[Name, Meta(examples=["u42"])]
+Candidates: TypeAlias = Annotated[
+    list[Name], Meta(max_length=MOST_CANDIDATES, examples=[["spring_sale", "digest"]])
+]
+Time: TypeAlias = Annotated[datetime, Meta(tz=True, examples=["2026-11-22T10:00:00Z"])]
 
 
 class DecisionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """The question: which message, or none, for this user now."""
 
-    user_id: Name
-    context: Features
+    user_id: UserId
+    context: Annotated[Features, Meta(examples=[{"country": "DE", "tenure_days": 12}])]
     """What is known of the user: name -> number, string or boolean; null is not a value."""
     value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
     """Worth of one click of this user; the configured one if left out."""
     time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")] | None = None
     """The user's time zone, e.g. Europe/Berlin. Accepted; no rule depends on it yet."""
-    messages: Annotated[list[Name], Meta(max_length=MOST_CANDIDATES)] | None = None
+    messages: Candidates | None = None
     """Ids to choose among; the whole catalog if left out, nothing (abstain) if empty."""
     deferred: bool = False
     """The send counts only once a `sent` event confirms it."""
@@ -58,7 +62,7 @@ class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
     event_id: Name
     """Chosen by the sender; the same id of the same user counts once."""
     type: EventType
-    user_id: Name
+    user_id: UserId
     decision_id: Name | None = None
     """Which decision it belongs to; click, sent and not_sent say nothing without it."""
     at: Time | None = None

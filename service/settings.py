@@ -109,7 +109,7 @@ class Settings(BaseSettings):
     max_requests: Count = Field(1000, description="Requests one worker answers at the same time.")
     decide_timeout_ms: Count = Field(250, description="After this a decision is the fallback.")
     drain_s: float = Field(
-        0.0, ge=0, le=600, description="How long /readyz says no before a stopping worker stops."
+        0.0, ge=0, le=15, description="How long /readyz says no before a stopping worker stops."
     )
 
     # secrets and logs

@@ -20,6 +20,8 @@ from service.demo.local import Client, running_service
 
 START = datetime(2026, 1, 1, 9, tzinfo=UTC)
 DAY_S = 86_400
+MINUTE = 1 / 1440
+"""In days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,8 @@ class OverHttp:
                     actions[row] = self._names.index(answer["action"])
         return actions
 
-    def observe(self, events: Events, until: float) -> None:  # noqa: ARG002 (all has arrived)
-        """Report the day's news and wait until it is learned."""
+    def observe(self, events: Events, until: float) -> None:
+        """Report the day's news, let the day end, and wait until all of it is learned."""
         reports = [
             {
                 "event_id": f"{kind}-{user}-{step}",
@@ -80,6 +82,9 @@ class OverHttp:
         ]  # fmt: skip
         if reports:
             self._client.report(reports)
+        # Only a request moves the simulated clock; silence counts as "no" only as time passes.
+        end = {"user_id": "nobody", "context": {}, "messages": [], "at": _time(until - MINUTE)}
+        self._client.decide([end])
         self._client.wait_until_learned()
 
 

@@ -1,8 +1,9 @@
 """The line to Redis: scripts by their hash, pipelines, time limits, errors in one sentence.
 
 A call is one exchange on one pooled connection: everything is written at once, then every reply is
-read, within one time limit. Nothing is retried here: a commit that was cut off may have happened,
-and doing it again would record a second decision. Replies stay bytes.
+read; a server that says nothing for the time limit is given up. Nothing is retried here: a commit
+that was cut off may have happened, and doing it again would record a second decision. Replies stay
+bytes.
 """
 
 import asyncio
@@ -42,10 +43,21 @@ _PRELUDES = {
 }
 
 
+_FLAGS = {
+    "read": b" flags=no-writes",
+    "decision_read": b" flags=no-writes",
+    "erase": b" flags=allow-oom",  # what frees memory must work when it is full
+    "erase_log": b" flags=allow-oom",
+}
+
+
 def _source(name: str) -> bytes:
+    """The first line makes the server strict: no key of another slot, and a script that could run
+    out of memory is refused before its first write, not in the middle.
+    """
     folder = resources.files("service.store") / "lua"
-    parts = (*_PRELUDES[name], name)
-    return b"\n".join((folder / f"{part}.lua").read_bytes() for part in parts)
+    parts = [(folder / f"{part}.lua").read_bytes() for part in (*_PRELUDES[name], name)]
+    return b"\n".join([b"#!lua" + _FLAGS.get(name, b""), *parts])
 
 
 SOURCES = {name: _source(name) for name in _PRELUDES}
@@ -107,12 +119,17 @@ class Client:
             ) from error
 
     async def _exchange_on_connection(self, commands: Sequence[Command]) -> list[Reply]:
+        now = asyncio.get_running_loop().time
         connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(self._read_timeout_s):
+            async with asyncio.timeout(self._read_timeout_s) as patience:
                 packed = b"".join(map(hiredis.pack_command, commands))
                 await connection.send_packed_command(packed, check_health=False)
-                return [await self._read(connection) for _ in commands]
+                replies = [await self._read(connection)]
+                for _ in commands[1:]:
+                    patience.reschedule(now() + self._read_timeout_s)
+                    replies.append(await self._read(connection))
+                return replies
         finally:
             await self._pool.release(connection)
 

@@ -1,15 +1,23 @@
 """What only the store on Redis can get wrong: keys, bytes, connections."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Iterator
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import RedisError
 
 from engine.errors import BadInput, StoreError
 from service.store import keys
+from service.store.embedded import find_server
 from service.store.protocol import Conflict, Event, EventType, Idempotency, UserRead
 from service.store.redis import RedisStore
 from tests.conformance.facts import (
@@ -122,6 +130,50 @@ def _pattern(name: str) -> str:
     return re.sub(r"\b[A-Z]+\b", ".+", text.replace("3]\\}", "3])\\}"))
 
 
+@pytest.fixture
+def cluster_url() -> Iterator[str]:
+    """One server in cluster mode, which refuses a script that leaves its slot."""
+    folder = Path(tempfile.mkdtemp(prefix="fb"))
+    options = ["--cluster-enabled", "yes", "--port", "0", "--unixsocket", "s", "--logfile", "log"]
+    server = subprocess.Popen([find_server(), *options], cwd=folder)
+    raw: Any = Redis(unix_socket_path=str(folder / "s"))
+    try:
+        _wait_for(raw.ping)
+        raw.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
+        _wait_for(lambda: b"cluster_state:ok" in raw.execute_command("CLUSTER", "INFO"))
+        yield f"unix://{folder / 's'}"
+    finally:
+        raw.close()
+        server.terminate()
+        server.wait(10)
+        shutil.rmtree(folder)
+
+
+def _wait_for(condition: Callable[[], Any]) -> None:
+    for _ in range(250):
+        with contextlib.suppress(RedisError):
+            if condition():
+                return
+        time.sleep(0.02)
+    pytest.fail("the server in cluster mode was not ready within 5 s")
+
+
+async def test_no_script_leaves_its_slot(cluster_url: str) -> None:
+    store = await RedisStore.open(cluster_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
+    for user in (USER, "another"):
+        await a_full_life(store, user)
+    await store.import_unsubscribed(["x", "y"], NOW)
+    await store.put_message("m", b"body")
+    await store.delete_message("m")
+    epoch = await store.acquire_lease("me", 60.0)
+    assert epoch
+    await store.fix_cut(epoch, await store.stream_ends())
+    assert await store.commit_round(epoch, 1, b"blob", 3)
+    await store.release_lease("me")
+    assert 4 == (await store.erase(USER, NOW))["decisions"]
+    await store.close()
+
+
 async def test_scripts_the_server_has_lost_are_loaded_again(
     redis_store: RedisStore, raw: Any
 ) -> None:
@@ -132,6 +184,23 @@ async def test_scripts_the_server_has_lost_are_loaded_again(
     raw.script_flush()
     await redis_store.commit([send("a")])
     assert 1 == (await redis_store.user("u1")).sends
+
+
+async def test_a_full_server_refuses_whole_steps_and_still_reads(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    await redis_store.commit([send("a")])
+    raw.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreError, match=r"refused a command: .*maxmemory"):
+            await redis_store.commit([send("b", "u2")])
+        assert 1 == (await redis_store.user("u1")).sends
+        assert await redis_store.decision(decision_id("u1", "a")) is not None
+        assert 1 == (await redis_store.erase("u1", NOW))["decisions"]
+    finally:
+        raw.config_set("maxmemory", 0)
+    assert 0 == (await redis_store.user("u2")).decisions
+    assert [] == [key for key in raw.scan_iter() if b"u2" in key]
 
 
 async def test_of_two_processes_one_wins_each_race(redis_store: RedisStore, redis_url: str) -> None:

@@ -1,0 +1,1 @@
+"""How fast decisions are, against VW in process and against the floor of the stack over HTTP."""
