@@ -27,6 +27,8 @@ class Arena:
     """Further arguments of the world's file."""
     mark: str = ""
     """What the table says of this size, where it is not the usual one."""
+    cast: tuple[str, ...] = ()
+    """Who takes part; empty: everybody."""
 
     def draw(self, seed: int) -> Population:
         """The population of this seed."""
@@ -40,6 +42,11 @@ def quarter(world: str) -> Arena:
 
 
 TENTH: Final = "a tenth of the size, so that slow peers can take part"
+SMALL_CAST: Final = (
+    *("never", "oracle-flat", "flat-tuned", "threshold", "vw-squarecb", "mabwiser-lints"),
+    *("mabwiser-linucb", "contextualbandits-bootstrapped-ts", "bayesianbandits-logistic-ts"),
+    *("forbear-rho1", "forbear-rho0"),
+)
 
 ARENAS: Final[dict[str, Arena]] = {
     "patience": Arena("patience", 600, mark="full size"),
@@ -48,8 +55,8 @@ ARENAS: Final[dict[str, Arena]] = {
     "rare_events": Arena("rare_events", 600, mark="600 of 3000 users"),
     "irregular": Arena("irregular", 75, mark="75 users, two decisions a day each"),
     "many_messages": Arena("many_messages", 60, mark="60 users"),
-    "patience_tenth": Arena("patience", 60, mark=TENTH),
-    "momentary_tenth": Arena("momentary", 60, mark=TENTH),
+    "patience_tenth": Arena("patience", 60, mark=TENTH, cast=SMALL_CAST),
+    "momentary_tenth": Arena("momentary", 60, mark=TENTH, cast=SMALL_CAST),
 }
 
 QUICK: Final[dict[str, Arena]] = {

@@ -146,7 +146,9 @@ class Contest:
     ) -> None:
         self.name, self._arena, self._seeds = name, arena, seeds
         self._all = {
-            policy: who for policy, who in taking_part.items() if not who.only or name in who.only
+            policy: who
+            for policy, who in taking_part.items()
+            if (not who.only or name in who.only) and (not arena.cast or policy in arena.cast)
         }
         self.settings: dict[str, Setting] = {}
 

@@ -11,9 +11,8 @@ from typing import Final, TypeAlias
 
 from benchmarks.learning import peers
 from benchmarks.learning.duolingo import SleepingRecovering
-from benchmarks.learning.two_heads import InClicks, TwoHeads, priors
+from benchmarks.learning.two_heads import TwoHeads, asserted, priors
 from benchmarks.learning.vw import Costs, VwBandit
-from engine.policy import Policy as EnginePolicy
 from engine.worlds.policies import Greedy, Never, Random, Rationed
 from engine.worlds.population import Population
 from engine.worlds.world import Policy
@@ -72,24 +71,12 @@ class Contestant:
 
 def _flat(world: Population, seed: int, setting: Setting) -> Policy:
     leave, flat, belief, caution = setting
-    policy = EnginePolicy(
-        patience=InClicks(leave, flat),
-        rho=caution,
-        pessimism=0.5 * caution,
-        send_cost=world.send_cost,
-        half_life=world.half_life * 86_400.0,
-    )
-    return TwoHeads(world, seed, policy, priors(belief))
+    return TwoHeads(world, seed, asserted(world, leave, flat, caution), priors(belief))
 
 
 def _gain_only(world: Population, seed: int, threshold: float, gap: float, belief: float) -> Policy:
     """Forecast clicks alone; a send costs nothing but the threshold."""
-    policy = EnginePolicy(
-        patience=InClicks(0.0, threshold),
-        rho=0.0,
-        pessimism=0.0,
-        half_life=world.half_life * 86_400.0,
-    )
+    policy = replace(asserted(world, 0.0, threshold, 0.0), send_cost=0.0)
     return TwoHeads(world, seed, policy, priors(belief), gap)
 
 

@@ -1,23 +1,22 @@
 """Policies that learn with the engine's own two heads and decide with the engine's own `decide`,
 but with asserted costs instead of a learned price of patience.
 
-    net(m) = v (p_click - p_unsubscribe L - F) - c_send
+    net(m) = p_click - p_unsubscribe L - F - c_send
 
-L and F are in clicks of the user: a team that knows its customers' values scales its costs by
-them. With L = F = 0 the best message always goes out; F alone is a gain threshold; a least gap
-between two sends is a frequency cap. Tuned per world, that is what a good team would run.
+Everything is in clicks of the user: a team that knows its customers' values scales its costs by
+them; the send cost, which hardly matters, is taken at the mean value. With L = F = 0 the best
+message always goes out; F alone is a gain threshold; a least gap between two sends is a frequency
+cap. Tuned per world, that is what a good team would run.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.learning.ledger import DAY, Lessons, windows_of
 from engine.catalog import Catalog
 from engine.catalog import Message as CatalogMessage
-from engine.decision import Decision, Floats, Request, UserState
+from engine.decision import Decision, Request, UserState
 from engine.learning import Learner, Priors, teaching
+from engine.patience import ConstantPatience
 from engine.policy import Drawn, Model, Policy, decide
 from engine.response import Prior
 from engine.worlds.policies import within_budget
@@ -25,18 +24,15 @@ from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints
 
 
-@dataclass(frozen=True, slots=True)
-class InClicks:
-    """Asserted costs (`engine.patience.ConstantPatience`) in units of each user's value."""
-
-    unsubscribe_cost: float
-    price: float
-
-    def costs(self, requests: Sequence[Request], burdens: Floats) -> tuple[Floats, Floats]:
-        """(N,) cost of losing each user, and (N,) price of one more send."""
-        del burdens
-        values = np.array([request.value for request in requests])
-        return values * self.unsubscribe_cost, values * self.price
+def asserted(world: Population, leave: float, flat: float, caution: float) -> Policy:
+    """Costs L and F; with `caution` 1 the engine's abstain reward and pessimism, with 0 neither."""
+    return Policy(
+        patience=ConstantPatience(leave, flat),
+        rho=caution,
+        pessimism=0.5 * caution,
+        send_cost=world.send_cost / float(world.values.mean()),
+        half_life=world.half_life * DAY,
+    )
 
 
 def priors(click_rate: float) -> Priors:
@@ -80,8 +76,7 @@ class TwoHeads:
         allowed = tuple(self._ids[k] for k in np.flatnonzero(batch.available))
         contexts, users = batch.contexts(), batch.users[rows].tolist()
         requests = [
-            Request(f"u{user}", contexts[i], allowed, value=value)
-            for user, i, value in zip(users, rows, batch.values[rows].tolist(), strict=True)
+            Request(f"u{user}", contexts[i], allowed) for user, i in zip(users, rows, strict=True)
         ]
         states = [
             UserState(burden, now, last * DAY if last > -np.inf else None)

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from benchmarks.learning.features import Features
 from benchmarks.learning.ledger import Ledger
-from benchmarks.learning.two_heads import InClicks, TwoHeads, priors
+from benchmarks.learning.two_heads import TwoHeads, asserted, priors
 from engine.context import name_hash
-from engine.policy import Policy as EnginePolicy
 from engine.worlds.chance import Kind, uniforms
 from engine.worlds.policies import within_budget
 from engine.worlds.population import Population
@@ -128,8 +127,8 @@ class VwBandit:
             if choice.send:
                 message = choice.offered[choice.place]
                 beside.sent(int(batch.users[i]), batch, beside.teaching(one.decision, message))
-            elif batch.values[i] > 0:
-                choice.reward = one.decision.abstain_reward / float(batch.values[i])
+            else:
+                choice.reward = one.decision.abstain_reward
 
     def _learn(self, choice: _Choice) -> None:
         arm = self._arms[choice.offered[choice.place]]
@@ -139,12 +138,7 @@ class VwBandit:
 
 
 def _beside(world: Population, seed: int, costs: Costs) -> TwoHeads:
-    policy = EnginePolicy(
-        patience=InClicks(costs.leave, costs.flat),
-        send_cost=world.send_cost,
-        half_life=world.half_life * 86_400.0,
-    )
-    return TwoHeads(world, seed, policy, priors(0.2))
+    return TwoHeads(world, seed, asserted(world, costs.leave, costs.flat, 1.0), priors(0.1))
 
 
 def _example(space: str, slots: Any, values: NDArray[Any], label: vw.CBLabel) -> vw.Example:

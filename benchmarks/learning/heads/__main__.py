@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ QUICK_SIZE: Final = {"users": 100, "days": 100}
 RARE_ROWS: Final = 5_000_000
 QUICK_RARE_ROWS: Final = 200_000
 BINS: Final = 10
+DRAWN: Final = {SHIPPED: "o-", REFERENCE: "s--", "vw defaults": "^:"}
+"""Learners whose calibration is drawn, and how."""
 RESULTS: Final = Path(__file__).parent / "results"
 
 
@@ -163,7 +165,11 @@ def calibration(traces: Sequence[Trace]) -> list[tuple[float, float]]:
     predicted = np.concatenate([t.predicted[len(t.predicted) // 2 :] for t in traces])
     true = np.concatenate([t.true[len(t.true) // 2 :] for t in traces])
     parts = np.array_split(np.argsort(predicted), BINS)
-    return [(float(predicted[part].mean()), float(true[part].mean())) for part in parts]
+    return [(_short(predicted[part].mean()), _short(true[part].mean())) for part in parts]
+
+
+def _short(x: np.floating[Any]) -> float:
+    return float(f"{x:.4g}")
 
 
 def as_json(
@@ -176,7 +182,7 @@ def as_json(
                 name: {
                     "regret": round(halves(found)[2].mean, 3),
                     "log_loss": round(mean_loss(found), 6),
-                    "calibration": calibration(found),
+                    "calibration": calibration(found) if name in DRAWN else [],
                 }
                 for name, found in by_name.items()
             }
@@ -202,13 +208,15 @@ def draw_calibration(traces: dict[HeadName, dict[str, list[Trace]]], path: Path)
     figure, axes = plt.subplots(1, len(HEADS), figsize=(10, 4.6))
     for axis, head in zip(axes, HEADS, strict=True):
         ends: list[float] = []
-        for name, style in ((SHIPPED, "o-"), (REFERENCE, "s--"), ("vw defaults", "^:")):
+        for name, style in DRAWN.items():
             points = np.array(calibration(traces[head][name])).clip(1e-5)
             axis.plot(points[:, 0], points[:, 1], style, ms=4, lw=1.2, label=name)
             ends += points.ravel().tolist()
         axis.plot([min(ends), max(ends)], [min(ends), max(ends)], color="0.7", lw=0.8)
         axis.set_xscale("log")
         axis.set_yscale("log")
+        axis.xaxis.set_minor_formatter("")
+        axis.yaxis.set_minor_formatter("")
         axis.set_xlabel("predicted")
         axis.set_ylabel("true")
         axis.set_title(f"{head}: tenths by forecast, second half", fontsize=9, loc="left")

@@ -16,6 +16,7 @@ import numpy as np
 import vowpal_wabbit_next as vw
 
 from engine.context import BITS, CONSTANT, SLOTS, Singles, Slots
+from engine.decision import Floats
 from engine.learning import Priors
 from engine.outcome import HeadName
 from engine.response import Head, Prior
@@ -38,12 +39,15 @@ REFERENCE: Final = "full covariance"
 
 
 class Vw:
-    """VW with these options; `start` gives (weight, accumulator) of the constant, 0 none."""
+    """VW with these options; where given, the base rate and every weight's accumulator preset."""
 
-    def __init__(self, options: Sequence[str], base: Prior | None = None) -> None:
+    def __init__(
+        self, options: Sequence[str], base: Prior | None = None, accumulator: float = 0.0
+    ) -> None:
         fixed = ["--quiet", "--noconstant", "--loss_function=logistic", f"--bit_precision={BITS}"]
         self._workspace = vw.Workspace([*fixed, *options])
         if base is not None:
+            self._workspace.weights()[:, 0, 1] = accumulator
             self._workspace.weights()[CONSTANT, 0, 0] = base.logit
 
     def logit(self, slots: Slots, values: Singles) -> float:
@@ -98,8 +102,7 @@ class FullCovariance:
                 self._covariance[at, at] = 1.0 / self._prior[slot, 1]
         return self._place[slots]
 
-    def _dense(self, slots: Slots, values: Singles) -> "np.ndarray[Any, np.dtype[np.float64]]":
-        x = np.zeros(SLOTS)
+    def _dense(self, slots: Slots, values: Singles) -> Floats:
         places = self._places(slots)
         x = np.zeros(self._used)
         np.add.at(x, places, values)
@@ -128,8 +131,10 @@ def learners() -> dict[str, Make]:
         ),
         **scaled,
         "vw defaults": lambda _head: Vw([]),
+        "vw defaults, -l 0.1": lambda _head: Vw(["--learning_rate=0.1"]),
+        "vw defaults, -l 2": lambda _head: Vw(["--learning_rate=2"]),
         "vw defaults, base rate": lambda head: Vw([], shipped(head)),
-        "vw adaptive, base rate": lambda head: Vw(["--adaptive"], shipped(head)),
+        "vw defaults, base rate, accumulator 10": lambda head: Vw([], shipped(head), 10.0),
         "vw ftrl": lambda head: Vw(["--ftrl"], shipped(head)),
         "vw coin": lambda head: Vw(["--coin"], shipped(head)),
     }

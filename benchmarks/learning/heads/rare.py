@@ -36,7 +36,8 @@ def watched(learner: Learner, rows: int, seed: int) -> list[Watch]:
     effect = rng.normal(size=FEATURES)
     effect *= SPREAD / np.linalg.norm(effect)
     slots = np.array([CONSTANT, *(1000 + 7 * i for i in range(FEATURES))])
-    entries, predicted, true, done = [], 0.0, 0.0, 0
+    entries: list[Watch] = []
+    predicted, true, done = 0.0, 0.0, 0
     while done < rows:
         size = min(CHUNK, rows - done)
         x = np.ones((size, FEATURES + 1), dtype=np.float32)
