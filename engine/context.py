@@ -45,11 +45,15 @@ RESERVED = 3
 
 CONTEXT_NORM = 4.0
 CLIP = 3.0
+OUTLIER = 10.0
+"""Deviations at which a number stops moving its own scale."""
 KNOWN_AFTER = 30
 """Observations of a key before its absence, or a new value of it, means something."""
 SCALED_AFTER = 10
 """Observations of a number before its running deviation is worth dividing by."""
 MOST_KEYS = 1000
+MOST_NUMBER = 2.0**63
+"""Larger numbers are mistakes, and no row could hold them."""
 
 WARN_USE = 0.25
 
@@ -105,30 +109,44 @@ def burden_features(burden: float) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Running mean and deviation of one number (Welford)."""
+    """Running mean and deviation of one number (Welford), which no outlier can carry off."""
 
     count: int = 0
     mean: float = 0.0
     squares: float = 0.0
 
+    @property
+    def deviation(self) -> float:
+        """Sample standard deviation; 0 of a number that never varied, or hardly known yet."""
+        return math.sqrt(self.squares / (self.count - 1)) if self.count >= SCALED_AFTER else 0.0
+
     def with_value(self, value: float) -> "Scale":
         """The scale after one more value."""
+        reach = OUTLIER * self.deviation
+        if reach:
+            value = max(self.mean - reach, min(self.mean + reach, value))
         count = self.count + 1
         mean = self.mean + (value - self.mean) / count
         return Scale(count, mean, self.squares + (value - self.mean) * (value - mean))
 
     def standardised(self, value: float) -> float:
         """Deviations from the mean, within +-3; 0 while too little is known to say."""
-        if self.count < SCALED_AFTER:
-            return 0.0
         offset = value - self.mean
-        if offset == 0.0:
+        if self.count < SCALED_AFTER or offset == 0.0:
             return 0.0
-        deviation = math.sqrt(self.squares / (self.count - 1))
+        deviation = self.deviation
         # A number that never varied has no unit: any other value is as far as it gets.
-        return max(
-            -CLIP, min(CLIP, offset / deviation if deviation else math.copysign(CLIP, offset))
-        )
+        scaled = offset / deviation if deviation else math.copysign(CLIP, offset)
+        return max(-CLIP, min(CLIP, scaled))
+
+
+def _missed(count: int, contexts: int) -> bool:
+    """Whether a key that `count` of so many contexts had is missed where it is absent.
+
+    Everybody lacks a rare key: its absence says next to nothing, and a thousand such absences
+    would drown what a sender does say.
+    """
+    return count >= KNOWN_AFTER and 10 * count >= contexts
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +161,7 @@ class EncodedContext:
 
 @dataclass(frozen=True, slots=True)
 class EncoderState:
-    """All that an encoding depends on besides the context. Frozen; `learned` returns a new one."""
+    """All that an encoding depends on besides the context; an `EncoderLearner` makes them."""
 
     scales: Mapping[str, Scale] = field(default_factory=dict)
     keys: Mapping[str, int] = field(default_factory=dict)
@@ -178,7 +196,7 @@ class EncoderState:
                     hashes.append(name_hash(f"{key}#"))
                     values.append(scaled)
         for key, count in self.keys.items():
-            if count >= KNOWN_AFTER and key not in context:
+            if key not in context and _missed(count, self.contexts):
                 hashes.append(name_hash(f"{key}?missing"))
                 values.append(1.0)
         if doubtful:
@@ -210,14 +228,17 @@ class EncoderLearner:
         self._seen = state.seen.copy()
 
     def learn_context(self, numbers: Mapping[str, float], indicators: list[str]) -> None:
-        """Count a context: its raw numbers, and the keys of its strings and booleans."""
+        """Count a context: its raw numbers (booleans as 0 and 1), and the keys of its strings."""
+        present = {*numbers, *indicators}
         squared = float(len(indicators))
+        for key, count in self._keys.items():
+            squared += key not in present and _missed(count, self._contexts)
         for key, value in numbers.items():
             scale = self._scales.get(key) or Scale()
             squared += scale.standardised(value) ** 2
             if key in self._scales or len(self._scales) < MOST_KEYS:
                 self._scales[key] = scale.with_value(value)
-        for key in (*numbers, *indicators):
+        for key in present:
             if key in self._keys or len(self._keys) < MOST_KEYS:
                 self._keys[key] = self._keys.get(key, 0) + 1
         self._contexts += 1
@@ -249,8 +270,8 @@ def check_context(context: Mapping[str, object]) -> None:
                 f"context key {key!r} has a value of type {type(value).__name__}; "
                 "expected a number, a string or true/false: flatten it or leave it out"
             )
-        if not math.isfinite(value):
+        if not -MOST_NUMBER <= value <= MOST_NUMBER:
             raise BadInput(
-                f"context key {key!r} is {value}; expected a finite number: "
-                "leave the key out where the value is not known"
+                f"context key {key!r} is {str(value)[:40]}; expected a finite number of at most "
+                f"{MOST_NUMBER:g} either way: leave the key out where the value is not known"
             )

@@ -202,14 +202,21 @@ def from_bytes(blob: bytes) -> State:
             "expected it unchanged since it was written: publish it again"
         )
     size = int.from_bytes(body[:4], "little")
-    header = json.loads(body[4 : 4 + size])
-    if (header["format"], header["encoder_version"]) != (FORMAT, ENCODER_VERSION):
+    try:
+        header = json.loads(body[4 : 4 + size])
+        found = header["format"], header["encoder_version"]
+        if found == (FORMAT, ENCODER_VERSION):
+            return _parsed(header, body[4 + size :])
+    except (KeyError, TypeError, ValueError) as error:
         raise ModelFormatError(
-            f"a model has format {header['format']}, encoder {header['encoder_version']}; this "
-            f"release reads format {FORMAT}, encoder {ENCODER_VERSION}: use the release that "
-            "wrote it, or start with an empty data directory"
-        )
-    return _parsed(header, body[4 + size :])
+            f"{len(blob)} bytes are sound but no model ({type(error).__name__}: {error}); "
+            f"expected one of format {FORMAT}: give the blob of a published model"
+        ) from error
+    raise ModelFormatError(
+        f"a model has format {found[0]}, encoder {found[1]}; this release reads format {FORMAT}, "
+        f"encoder {ENCODER_VERSION}: use the release that wrote it, or start with an empty data "
+        "directory"
+    )
 
 
 def _parsed(header: dict[str, Any], rest: bytes) -> State:
@@ -219,10 +226,11 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
     for size in header["slots"]:
         slots = np.frombuffer(rest, "<i4", size, start).astype(np.int64)
         columns = np.frombuffer(rest, "<f4", 2 * size, start + 4 * size).reshape(size, 2)
-        if not (np.isfinite(columns).all() and (columns[:, 1] > 0).all()):
+        inside = ((slots >= 0) & (slots < SLOTS)).all()
+        if not (inside and np.isfinite(columns).all() and (columns[:, 1] > 0).all()):
             raise ModelFormatError(
-                "a model holds weights that are not finite or precisions that are not positive; "
-                "nothing was loaded: go back to the version before it"
+                "a model holds weights that are not finite, precisions that are not positive or "
+                "slots outside the table; nothing was loaded: go back to the version before it"
             )
         heads.append((slots, columns.astype(np.float32)))
         start += 12 * size

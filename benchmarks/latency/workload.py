@@ -59,8 +59,8 @@ def learned() -> Workload:
         model = Model(Policy(floor=0.5, floor_harm=1e9), snapshot, known)
         asked = Request(f"user-{number}", context, candidates)
         (drawn,) = decide(model, [asked], [UserState()], ["00-x"], now=0.0, rng=rng)
-        for first, head, rate in ((True, "click", 0.05), (False, "unsubscribe", 0.005)):
-            if drawn.teaching:
-                label = int(rng.random() < rate)
-                learner.learn(Lesson(head, label, 1.0, 0.0, 60.0, first, drawn.teaching))
+        if drawn.teaching:
+            clicked, left = int(rng.random() < 0.05), int(rng.random() < 0.005)
+            learner.learn(Lesson("click", clicked, 1.0, 0.0, 60.0, True, drawn.teaching))
+            learner.learn(Lesson("unsubscribe", left, 1.0, 0.0, 60.0, False, drawn.teaching))
     return Workload(learner, Model(Policy(), learner.snapshot(1), known), contexts(256, seed=3))

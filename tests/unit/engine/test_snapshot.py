@@ -1,0 +1,243 @@
+"""A snapshot scores as the heads do, and a blob is the state it was made of or it is refused."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from engine.context import EncodedContext, Hashes
+from engine.errors import ModelFormatError
+from engine.learning import Learner, Lesson, Priors
+from engine.response import Head, Prior
+from engine.snapshot import EMPTY, Snapshot, State, features, from_bytes, to_bytes
+from tests.unit.engine.models import CATALOG, random_context, random_lesson, taught
+
+PRIORS = Priors()
+LEARNED = taught(seed=1, lessons=600)
+STATE = LEARNED.state()
+SNAPSHOT = LEARNED.snapshot(1)
+ALL = CATALOG.hashes(np.arange(len(CATALOG.messages)))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def loaded(prior: Prior, state: State, head: str) -> Head:
+    """VW itself, with a head's learned columns."""
+    vw = Head(prior)
+    vw.load(*getattr(state, head))
+    return vw
+
+
+CLICK = loaded(PRIORS.click, STATE, "click")
+UNSUBSCRIBE = loaded(PRIORS.unsubscribe, STATE, "unsubscribe")
+
+
+def asked(seed: int) -> tuple[EncodedContext, float]:
+    """A random context as the model encodes it, and a burden."""
+    rng = np.random.default_rng(seed)
+    burden = 0.0 if rng.random() < 0.2 else float(rng.exponential(2.0))
+    return SNAPSHOT.encoder.encode(random_context(rng)), burden
+
+
+@settings(max_examples=60, deadline=None)
+@given(seeds)
+def test_scores_are_those_of_vw_to_float32_rounding(seed: int) -> None:
+    """A sum of 60 float32 terms of order 1 is good to about 60 * 6e-8 = 4e-6."""
+    context, burden = asked(seed)
+    forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
+    for k, message in enumerate(ALL):
+        slots, values = features(context, burden, message)
+        assert abs(CLICK.logit(slots, values) - forecast.click[0, k]) < 1e-5
+        assert abs(UNSUBSCRIBE.logit(slots, values) - forecast.unsubscribe[0, k]) < 1e-5
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds)
+def test_variances_are_sums_of_squared_values_over_precisions(seed: int) -> None:
+    """Shared: the common block. Own: attributes and message. Together: every feature."""
+    context, burden = asked(seed)
+    forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
+    click, unsubscribe = CLICK.columns()[:, 1], UNSUBSCRIBE.columns()[:, 1]
+    for k, message in enumerate(ALL):
+        slots, values = features(context, burden, message)
+        common = 3 + context.hashes.size
+        parts = values.astype(float) ** 2 / click[slots]
+        assert np.isclose(parts[:common].sum(), forecast.click_shared[0] ** 2, rtol=1e-5)
+        assert np.isclose(parts[common:].sum(), forecast.click_own[0, k] ** 2, rtol=1e-5)
+        whole = (values.astype(float) ** 2 / unsubscribe[slots]).sum()
+        assert np.isclose(whole, forecast.unsubscribe_deviation[0, k] ** 2, rtol=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(seeds, min_size=2, max_size=12), seeds)
+def test_a_ragged_batch_is_scored_like_its_users_one_by_one(several: list[int], seed: int) -> None:
+    users = [asked(each) for each in several]
+    rows = np.random.default_rng(seed).integers(0, len(ALL), (len(users), 5))
+    burdens = np.array([burden for _, burden in users])
+    together = SNAPSHOT.forecast([context for context, _ in users], burdens, CATALOG.hashes(rows))
+    for i, (context, burden) in enumerate(users):
+        alone = SNAPSHOT.forecast([context], np.array([burden]), CATALOG.hashes(rows[i]))
+        for name in ("click", "click_shared", "click_own", "unsubscribe", "unsubscribe_deviation"):
+            expected, actual = getattr(alone, name)[0], getattr(together, name)[i]
+            assert np.allclose(expected, actual, rtol=0.0, atol=1e-5)
+
+
+def test_a_batch_that_shares_its_messages_may_name_them_once() -> None:
+    users = [asked(seed) for seed in range(4)]
+    contexts, burdens = [context for context, _ in users], np.array([b for _, b in users])
+    once = SNAPSHOT.forecast(contexts, burdens, ALL)
+    each = SNAPSHOT.forecast(contexts, burdens, np.repeat(ALL[None], 4, axis=0))
+    assert np.allclose(once.click, each.click, atol=1e-6)
+    assert np.allclose(once.click_own, each.click_own, atol=1e-6)
+
+
+def test_nobody_known_and_nothing_offered_are_scored_too() -> None:
+    empty = SNAPSHOT.encoder.encode({})
+    assert (1, 0) == SNAPSHOT.forecast([empty], np.zeros(1), ALL[:0]).click.shape
+    assert (2, 4) == SNAPSHOT.forecast([empty, empty], np.zeros(2), ALL).click.shape
+
+
+def test_before_the_first_lesson_everything_is_the_base_rate() -> None:
+    """Sigmoid of the constant alone: 2% clicks, 0.2% unsubscribes."""
+    cold = Snapshot.cold((PRIORS.click, PRIORS.unsubscribe))
+    forecast = cold.forecast([cold.encoder.encode({"country": "DE"})], np.ones(1), ALL)
+    assert np.allclose(0.02, expit(forecast.click), rtol=1e-5)
+    assert np.allclose(0.002, expit(forecast.unsubscribe), rtol=1e-5)
+
+
+def test_a_snapshot_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        SNAPSHOT._table[0, 0] = 1.0
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([0, 1]))
+def test_features_of_value_nought_are_harmless(seed: int, label: int) -> None:
+    """VW's own step would be 0 / 0 there, and every weight it touches not a number."""
+    context, burden = asked(seed)
+    slots, values = features(context, burden, ALL[2])
+    noughts = np.random.default_rng(seed).integers(0, 2**18, 5)
+    with_noughts = (np.append(slots, noughts), np.append(values, np.zeros(5, np.float32)))
+    plain, padded = Head(PRIORS.click), Head(PRIORS.click)
+    plain.learn(slots, values, label, 1.0)
+    padded.learn(*with_noughts, label, 1.0)
+    assert np.array_equal(plain.columns(), padded.columns())
+    assert plain.logit(slots, values) == padded.logit(*with_noughts)
+
+
+def test_a_state_comes_back_from_its_bytes_as_it_was() -> None:
+    back = from_bytes(to_bytes(STATE))
+    for one, other in ((STATE.click, back.click), (STATE.unsubscribe, back.unsubscribe)):
+        assert np.array_equal(one[0], other[0])
+        assert np.array_equal(one[1], other[1])
+    assert np.array_equal(STATE.encoder.seen, back.encoder.seen)
+    assert STATE.encoder.use == back.encoder.use > 0
+    for name in ("scales", "keys", "contexts", "squared_length"):
+        assert getattr(STATE.encoder, name) == getattr(back.encoder, name)
+    assert STATE.delays == back.delays
+    assert to_bytes(STATE) == to_bytes(back)
+
+
+def test_an_empty_state_comes_back_too() -> None:
+    assert 0 == from_bytes(to_bytes(State(EMPTY, EMPTY))).click[0].size
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_reload_then_learn_equals_learn_without_reload_to_the_bit(seed: int) -> None:
+    """200 lessons, then 200 more straight on, or in a new process that has only the bytes."""
+    straight = taught(seed, 200)
+    reloaded = Learner(PRIORS, from_bytes(to_bytes(straight.state())))
+    rng = np.random.default_rng(seed + 100)
+    encoder = straight.state().encoder
+    for _ in range(200):
+        lesson: Lesson = random_lesson(rng, encoder)
+        straight.learn(lesson)
+        reloaded.learn(lesson)
+    assert to_bytes(straight.state()) == to_bytes(reloaded.state())
+
+
+def small_blob() -> bytes:
+    """The bytes of a state after one lesson."""
+    return to_bytes(taught(9, 1).state())
+
+
+BLOB = small_blob()
+
+
+def refused(blob: bytes) -> str:
+    """The sentence a blob is refused with."""
+    with pytest.raises(ModelFormatError) as refusal:
+        from_bytes(blob)
+    sentence = str(refusal.value)
+    assert "\n" not in sentence
+    assert 20 < len(sentence) < 300
+    return sentence
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, len(BLOB) - 1), st.integers(1, 255))
+def test_a_blob_with_one_byte_changed_is_refused(place: int, flip: int) -> None:
+    damaged = bytearray(BLOB)
+    damaged[place] ^= flip
+    assert "does not match its checksum" in refused(bytes(damaged))
+
+
+@pytest.mark.parametrize("length", [0, 1, 4, 31, 32, 33, 36, 39, 40, 100, len(BLOB) - 1])
+def test_a_blob_cut_short_is_refused(length: int) -> None:
+    refused(BLOB[:length])
+
+
+def sealed(body: bytes) -> bytes:
+    """Bytes with a checksum that is right."""
+    return body + hashlib.sha256(body).digest()
+
+
+def with_header(**changes: object) -> bytes:
+    """The small blob with other words in its header."""
+    size = int.from_bytes(BLOB[:4], "little")
+    header = {**json.loads(BLOB[4 : 4 + size]), **changes}
+    text = json.dumps({k: v for k, v in header.items() if v is not None}).encode()
+    return sealed(len(text).to_bytes(4, "little") + text + BLOB[4 + size : -32])
+
+
+def with_weights(slot: int, weight: float, precision: float) -> bytes:
+    """A sound blob whose one weight is this."""
+    column = (np.array([slot]), np.array([[weight, precision]], np.float32))
+    return to_bytes(State(column, EMPTY))
+
+
+@pytest.mark.parametrize(
+    ("blob", "because"),
+    [
+        (sealed(b""), "no model"),
+        (sealed(b"\x02\x00\x00\x00{}"), "no model"),
+        (sealed(b"\xff\xff\xff\xff" + bytes(range(256))), "no model"),
+        (with_header(format=2), "has format 2"),
+        (with_header(encoder_version=7), "encoder 7"),
+        (with_header(delays=None), "no model"),
+        (with_header(slots=[10**6, 0]), "no model"),
+        (with_header(scales={"x": 1}), "no model"),
+        (with_weights(5, float("nan"), 1.0), "not finite"),
+        (with_weights(5, 0.0, 0.0), "not positive"),
+        (with_weights(2**18, 0.0, 1.0), "outside the table"),
+        (with_weights(-1, 0.0, 1.0), "outside the table"),
+    ],
+)
+def test_sound_bytes_that_are_no_model_of_this_format_are_refused(
+    blob: bytes, because: str
+) -> None:
+    assert because in refused(blob)
+
+
+def test_a_message_teaches_exactly_the_features_that_score_it() -> None:
+    """Constant, burden twice, C of context, then (C + 1) for each attribute and the id."""
+    context, burden = asked(11)
+    rich: Hashes = ALL[2]
+    slots, values = features(context, burden, rich)
+    size = context.hashes.size
+    assert 3 + size + 4 * (size + 1) == slots.size == values.size
+    plain, _ = features(context, burden, ALL[0])
+    assert 3 + size + (size + 1) == plain.size
