@@ -1,8 +1,8 @@
 """Tuning and running: every run is one row of a CSV, and a run that has its row is not made again.
 
-Tuning climbs: from a start, one axis at a time, a neighbouring value is kept when it is better on
-the tuning seeds, until no neighbour is or the trials are spent. Those seeds draw other populations
-than the judged ones.
+Tuning climbs: from the better of two starts, one axis at a time, a neighbouring value is kept when
+it is better on the tuning seeds, until no neighbour is or the trials are spent. Those seeds draw
+other populations than the judged ones.
 
 Racing saves the time of those who cannot win: after the first seeds a policy whose paired
 difference to the leader lies, by the upper end of its 95% interval, more than a tenth of the
@@ -24,6 +24,7 @@ import numpy as np
 
 from benchmarks.learning.arenas import Arena, optimum
 from benchmarks.learning.contestants import Contestant, Setting, contestants, written
+from benchmarks.learning.rationed import FirstCome
 from benchmarks.learning.statistics import difference
 from engine.worlds.simulation import simulate
 
@@ -120,6 +121,7 @@ def run(name: str, arena: Arena, policy: str, setting: Setting, seed: int) -> li
         rows.append(Row(name, size, OPTIMUM, "", seed, value, left, sends, 0, taken))
     else:
         acting = contestants()[policy].make(world, seed, setting)
+        acting = FirstCome(world, acting, seed) if world.daily_sends is not None else acting
     outcome = simulate(world, acting, seed)
     return [
         Row(
@@ -188,13 +190,14 @@ class Contest:
         start = self._start(who)
         if who.borrows or not who.trials:
             return start
+        plain = tuple(axis.start for axis in who.axes)
 
         def worth(settings: Sequence[Setting]) -> list[float]:
             runs = [(policy, setting, seed) for setting in settings for seed in TUNING_SEEDS]
             values = [row.value for row in self._rows(runs, book, pool)]
             return [float(v) for v in np.reshape(values, (len(settings), -1)).mean(axis=1)]
 
-        return climbed(start, [axis.values for axis in who.axes], who.trials, worth)
+        return climbed((start, plain), [axis.values for axis in who.axes], who.trials, worth)
 
     def _start(self, who: Contestant) -> Setting:
         found: dict[str, float] = {}
@@ -226,23 +229,22 @@ class Contest:
 
 
 def climbed(
-    start: Setting,
+    starts: Sequence[Setting],
     axes: Sequence[tuple[float, ...]],
     trials: int,
     worth: Callable[[Sequence[Setting]], list[float]],
 ) -> Setting:
-    """The best setting on a grid that climbing from `start` meets in so many trials.
+    """The best setting on a grid that climbing from the best of `starts` meets in so many trials.
 
     Both neighbours on an axis are asked about together; a walk along an axis goes on while it pays.
     """
-    best = tuple(
-        int(np.abs(np.array(axis) - x).argmin()) for axis, x in zip(axes, start, strict=True)
-    )
 
-    def at(place: tuple[int, ...]) -> Setting:
+    def at(place: Sequence[int]) -> Setting:
         return tuple(axis[i] for axis, i in zip(axes, place, strict=True))
 
-    known = {best: worth([at(best)])[0]}
+    places = list(dict.fromkeys(_nearest(start, axes) for start in starts))
+    known = dict(zip(places, worth([at(place) for place in places]), strict=True))
+    best = max(known, key=lambda place: known[place])
     settled, axis = 0, 0
     while settled < len(axes) and len(known) < trials:
         sides = [
@@ -257,6 +259,13 @@ def climbed(
         axis = (axis + 1) % len(axes) if top == best else axis
         best = top
     return at(best)
+
+
+def _nearest(setting: Setting, axes: Sequence[tuple[float, ...]]) -> tuple[int, ...]:
+    """Places on the axes."""
+    return tuple(
+        int(np.abs(np.array(axis) - x).argmin()) for axis, x in zip(axes, setting, strict=True)
+    )
 
 
 def hold_all(contests: Sequence[Contest], book: Book, pool: Executor) -> None:

@@ -13,7 +13,7 @@ from benchmarks.learning import peers
 from benchmarks.learning.duolingo import SleepingRecovering
 from benchmarks.learning.two_heads import TwoHeads, asserted, priors
 from benchmarks.learning.vw import Costs, VwBandit
-from engine.worlds.policies import Greedy, Never, Random, Rationed
+from engine.worlds.policies import Greedy, Never, Random
 from engine.worlds.population import Population
 from engine.worlds.world import Policy
 
@@ -137,9 +137,9 @@ def contestants() -> dict[str, Contestant]:
     """Everybody, those whose tuned costs others start from first."""
     return {
         "never": Contestant(lambda _w, _s, _x: Never(), raced=False),
-        "random": Contestant(lambda world, seed, _x: Rationed(Random(seed), world)),
+        "random": Contestant(lambda _w, seed, _x: Random(seed)),
         "oracle-flat": Contestant(
-            lambda world, _s, x: Rationed(Greedy(world, x[0], x[1], scaled=True), world),
+            lambda world, _s, x: Greedy(world, x[0], x[1], scaled=True),
             (LEAVE, FLAT),
             trials=40,
             raced=False,

@@ -17,7 +17,6 @@ import numpy as np
 
 from benchmarks.learning.ledger import Ledger
 from engine.worlds.chance import Kind, uniforms
-from engine.worlds.policies import within_budget
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Bools, Events, Floats, Ints
 
@@ -44,7 +43,7 @@ class SleepingRecovering:
         law = self._law(batch)
         drawn = uniforms(self._seed, users, batch.step, Kind.POLICY)
         picked = (law.cumsum(axis=1) <= drawn[:, None]).sum(axis=1).clip(max=law.shape[1] - 1)
-        actions = within_budget(self._world, batch, np.where(due, picked, ABSTAIN_INDEX))
+        actions = np.where(due, picked, ABSTAIN_INDEX)
         for i in np.flatnonzero(actions != ABSTAIN_INDEX).tolist():
             user, m = int(users[i]), int(actions[i])
             self._sent[user, m] = batch.at

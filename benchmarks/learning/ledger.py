@@ -27,8 +27,8 @@ def told_at_once(world: Population) -> bool:
 
 
 def windows_of(world: Population) -> Windows:
-    """The engine's attribution windows; a second where it is known that no news is ever late."""
-    return Windows(click=1.0, unsubscribe=1.0, grace=1.0) if told_at_once(world) else Windows()
+    """The engine's attribution windows; a second or two where no news is late."""
+    return Windows(click=1.0, unsubscribe=2.0, grace=1.0) if told_at_once(world) else Windows()
 
 
 @dataclass(slots=True)

@@ -22,7 +22,6 @@ import numpy as np
 
 from benchmarks.learning.features import Features
 from benchmarks.learning.ledger import Ledger
-from engine.worlds.policies import within_budget
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Floats, Ints
 
@@ -48,7 +47,7 @@ class Peer:
     """A library as a policy: the best available message where it is worth more than silence."""
 
     def __init__(self, world: Population, scorer: Scorer, *, teach_silence: bool) -> None:
-        self._world, self._scorer, self._teach_silence = world, scorer, teach_silence
+        self._scorer, self._teach_silence = scorer, teach_silence
         self._features = Features(world)
         self._ledger: Ledger[tuple[Floats, int]] = Ledger(world)
 
@@ -58,10 +57,9 @@ class Peer:
         if not len(x):
             return np.zeros(0, dtype=np.int64)
         scores = np.where(batch.available, self._scorer.scores(x), -np.inf)
-        wanted = np.where(scores.max(axis=1) > 0.0, scores.argmax(axis=1), ABSTAIN_INDEX)
-        actions = within_budget(self._world, batch, wanted)
+        actions = np.where(scores.max(axis=1) > 0.0, scores.argmax(axis=1), ABSTAIN_INDEX)
         silence = scores.shape[1]
-        for i in np.flatnonzero(actions == wanted).tolist():
+        for i in range(len(actions)):
             arm = silence if actions[i] == ABSTAIN_INDEX else int(actions[i])
             if arm != silence or self._teach_silence:
                 self._ledger.open(int(batch.users[i]), batch.step, batch.at, (x[i], arm))

@@ -19,7 +19,6 @@ from engine.learning import Learner, Priors, teaching
 from engine.patience import ConstantPatience
 from engine.policy import Drawn, Model, Policy, decide
 from engine.response import Prior
-from engine.worlds.policies import within_budget
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints
 
@@ -64,7 +63,6 @@ class TwoHeads:
             return actions
         drawn = self.decided(batch, free)
         actions[free] = [self._position(one.decision) for one in drawn]
-        actions = within_budget(self._world, batch, actions)
         for i, one in zip(free.tolist(), drawn, strict=True):
             if actions[i] != ABSTAIN_INDEX:
                 self.sent(int(batch.users[i]), batch, one.teaching)

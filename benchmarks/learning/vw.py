@@ -21,7 +21,6 @@ from benchmarks.learning.ledger import Ledger
 from benchmarks.learning.two_heads import TwoHeads, asserted, priors
 from engine.context import name_hash
 from engine.worlds.chance import Kind, uniforms
-from engine.worlds.policies import within_budget
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Floats, Ints
 
@@ -63,7 +62,7 @@ class VwBandit:
     def __init__(
         self, world: Population, seed: int, options: Sequence[str], costs: Costs, *, paid: bool
     ) -> None:
-        self._world, self._seed, self._costs = world, seed, costs
+        self._send_cost, self._seed, self._costs = world.send_cost, seed, costs
         bounds = ("--cb_min_cost=-1", f"--cb_max_cost={_WORST}")
         wanted = [*_FIXED, f"--random_seed={seed + 1}", *options]
         if any(option.startswith(("--squarecb", "--regcb")) for option in options):
@@ -83,13 +82,14 @@ class VwBandit:
         offered = [*np.flatnonzero(batch.available).tolist(), len(self._arms) - 1]
         drawn = uniforms(self._seed, batch.users, batch.step, Kind.POLICY)
         choices = [
-            self._choice(row, offered, float(u), float(self._world.send_cost / v) if v else 0.0)
+            self._choice(row, offered, float(u), self._send_cost / v if v else 0.0)
             for row, u, v in zip(rows, drawn, batch.values.tolist(), strict=True)
         ]
-        wanted = np.array([c.offered[c.place] if c.send else ABSTAIN_INDEX for c in choices])
-        actions = within_budget(self._world, batch, wanted)
-        self._remember(batch, choices, wanted, actions)
-        return actions
+        if self._beside:
+            self._pay(self._beside, batch, choices)
+        for user, choice in zip(batch.users.tolist(), choices, strict=True):
+            self._ledger.open(user, batch.step, batch.at, choice)
+        return np.array([c.offered[c.place] if c.send else ABSTAIN_INDEX for c in choices])
 
     def observe(self, events: Events, until: float) -> None:
         """Learn what is known, silence as well."""
@@ -110,23 +110,13 @@ class VwBandit:
         send = place < len(offered) - 1
         return _Choice(shared, offered, place, float(chances[place]), send, send_cost)
 
-    def _remember(self, batch: Batch, choices: list[_Choice], wanted: Ints, actions: Ints) -> None:
-        """Open what was done as wanted: a send that the budget forbade teaches nothing."""
-        kept = np.flatnonzero(wanted == actions)
-        if self._beside:
-            self._pay(self._beside, batch, choices, kept)
-        for i in kept.tolist():
-            self._ledger.open(int(batch.users[i]), batch.step, batch.at, choices[i])
-
-    def _pay(self, beside: TwoHeads, batch: Batch, choices: list[_Choice], kept: Ints) -> None:
+    def _pay(self, beside: TwoHeads, batch: Batch, choices: list[_Choice]) -> None:
         """Our abstain reward as the label of silence; sends go to the two heads as well."""
-        if not kept.size:
-            return
-        for i, one in zip(kept.tolist(), beside.decided(batch, kept), strict=True):
-            choice = choices[i]
+        drawn = beside.decided(batch, np.arange(len(choices)))
+        for user, choice, one in zip(batch.users.tolist(), choices, drawn, strict=True):
             if choice.send:
                 message = choice.offered[choice.place]
-                beside.sent(int(batch.users[i]), batch, beside.teaching(one.decision, message))
+                beside.sent(user, batch, beside.teaching(one.decision, message))
             else:
                 choice.reward = one.decision.abstain_reward
 

@@ -78,7 +78,7 @@ def test_climbing_finds_the_top_of_a_single_hill() -> None:
         return [-((x - 3) ** 2) - (y / 10 - 2) ** 2 for x, y in settings]
 
     axes = [(1.0, 2.0, 3.0, 4.0, 5.0), (0.0, 10.0, 20.0, 30.0, 40.0)]
-    assert (3.0, 20.0) == climbed((5.0, 40.0), axes, 25, worth)
+    assert (3.0, 20.0) == climbed([(5.0, 40.0)], axes, 25, worth)
     assert len(asked) == len(set(asked)) < 20
 
 
