@@ -60,8 +60,8 @@ ARENAS: Final[dict[str, Arena]] = {
 }
 
 QUICK: Final[dict[str, Arena]] = {
-    "patience": Arena("patience", 100, 60),
-    "no_fatigue": Arena("no_fatigue", 100, 60),
+    "patience": Arena("patience", 80, 60),
+    "no_fatigue": Arena("no_fatigue", 80, 60),
 }
 
 
