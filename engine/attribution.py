@@ -45,8 +45,6 @@ class Ends:
     unsubscribe: float | None
     confirm_by: float | None = None
     """Deferred: a confirming event must arrive before this."""
-    sent: bool = True
-    """False for an abstention, which `not_sent` cannot take back."""
     gain_event: str = "click"
     """The event that is this decision's click label."""
 
@@ -80,9 +78,11 @@ def settle(events: Collection[Arrival], ends: Ends) -> Labels:
 
 
 def _withdrawn(events: Collection[Arrival], ends: Ends) -> bool:
-    closing = [end for end in (ends.click, ends.unsubscribe) if end is not None]
-    last = max(closing, default=math.inf)
-    return ends.sent and any(e.type == "not_sent" and e.now < last for e in events)
+    """Not carried out after all; where nothing waits for a label there is nothing to withdraw."""
+    last = max(
+        (end for end in (ends.click, ends.unsubscribe) if end is not None), default=-math.inf
+    )
+    return any(e.type == "not_sent" and e.now < last for e in events)
 
 
 def _unconfirmed(events: Collection[Arrival], ends: Ends) -> bool:

@@ -1,6 +1,6 @@
 """A decision <-> a row: the contract between serving and evaluation. One row for every decision.
 
-A row is compact (a JSON row of 20 candidates is nine times as large): scalars and names in
+A row is compact (as JSON, 20 candidates and 30 facts are six times as large): scalars and names in
 MessagePack, the three columns that cannot be derived as float32. Gain, annoyance and net are not
 stored: they follow from the forecasts and the prices, and `from_row` derives them with the same
 arithmetic that decided. The format number comes first; another one is refused, not guessed at.
@@ -102,6 +102,11 @@ def from_row(row: bytes) -> Decision:
             f"a decision row has format {stored.format}; this release reads format {FORMAT}: "
             "read it with the release that wrote it"
         )
+    if not _fits(stored):
+        raise BadInput(
+            f"decision row {stored.decision_id!r} has columns or an action that do not fit its "
+            f"{len(stored.candidates)} candidates; expected it as it was written: fetch it again"
+        )
     names = tuple(stored.candidates)
     return Decision(
         decision_id=stored.decision_id,
@@ -125,6 +130,17 @@ def from_row(row: bytes) -> Decision:
         policy=stored.policy,
         model_version=stored.model_version,
         encoder_version=stored.encoder_version,
+    )
+
+
+def _fits(stored: _Row) -> bool:
+    size = len(stored.candidates)
+    columns = (stored.p_click, stored.p_unsubscribe, stored.propensities)
+    costs = stored.send_costs
+    return (
+        all(len(column) == 4 * size for column in columns)
+        and (isinstance(costs, float) or len(costs) == size)
+        and (stored.action is None or 0 <= stored.action < size)
     )
 
 

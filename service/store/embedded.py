@@ -8,15 +8,13 @@ What is acknowledged is on disk: append-only file, `appendfsync always`. After a
 end in half a command, which was never acknowledged: the server cuts that tail off and starts
 (`aof-load-truncated yes`); damage before the tail stops it, with a sentence.
 
-One server per data directory: an exclusive flock on `lock`, whose descriptor the server inherits,
-so that the lock lives exactly as long as the server. Whoever finds it held attaches to that server
-through the path noted in `socket`. The directory carries a format number; another is refused.
+One server per data directory (`data_dir.py`): whoever finds its lock held attaches to the server
+that holds it.
 
-Assumes a local file system with flock. Limits: one machine; on systems other than Linux the server
-survives a parent killed with SIGKILL, and the next start attaches to it.
+Limits: one machine; on systems other than Linux the server survives a parent killed with SIGKILL,
+and the next start attaches to it.
 """
 
-import fcntl
 import os
 import platform
 import re
@@ -39,9 +37,14 @@ from redis.retry import Retry
 
 from engine.errors import StoreError
 from service.spawn import spawn
-
-FORMAT = 1
-"""Of the data directory: which files are in it and how they are read."""
+from service.store.data_dir import (
+    forget,
+    is_locked,
+    prepare,
+    record_socket,
+    recorded_socket,
+    try_lock,
+)
 
 MIN_VERSION = (7, 0)
 """Of the server: the scripts use what Redis 7.0 and Valkey 7.2 share."""
@@ -81,11 +84,11 @@ class Server:
         once this process has let go of it.
         """
         if self._process is None:
-            running = None if _is_locked(self._data_dir) else 1
+            running = None if is_locked(self._data_dir) else 1
             return 0 if self._ending else running
         code = self._process.poll()
         if code is not None and self._ending:
-            _forget(self._data_dir, self._socket)
+            forget(self._data_dir, self._socket)
         return code
 
     def terminate(self) -> None:
@@ -122,7 +125,7 @@ def start_server(data_dir: Path) -> Server:
     """
     data_dir = data_dir.resolve()
     try:
-        _prepare(data_dir)
+        prepare(data_dir)
         return _start_or_attach(data_dir)
     except OSError as error:
         raise StoreError(
@@ -172,76 +175,6 @@ def _version(binary: Path) -> tuple[int, int] | None:
     return None if match is None else (int(match[1]), int(match[2]))
 
 
-# --- The data directory
-
-
-def _prepare(data_dir: Path) -> None:
-    """Create the directory with its format number, or check the number it has."""
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mark = data_dir / "format"
-    if mark.exists():
-        found = mark.read_text().strip()
-        if found != str(FORMAT):
-            raise StoreError(
-                f"the data directory {data_dir} has format {found!r}, this version of Forbear "
-                f"reads format {FORMAT}: run the version that wrote it, or choose another directory"
-            )
-        return
-    foreign = [p.name for p in data_dir.iterdir() if p.name != "lock" and p.name[0] != "."]
-    if foreign:
-        raise StoreError(
-            f"the data directory {data_dir} holds other files ({min(foreign)}, ...) and no format "
-            "number of Forbear: choose an empty directory or one that Forbear made"
-        )
-    _write(mark, str(FORMAT))
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        draft.write_text(text + "\n")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _try_lock(data_dir: Path) -> int | None:
-    """Return a descriptor that holds the directory's lock, or None if a server holds it."""
-    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _is_locked(data_dir: Path) -> bool:
-    descriptor = _try_lock(data_dir)
-    if descriptor is None:
-        return True
-    os.close(descriptor)
-    return False
-
-
-def _recorded_socket(data_dir: Path) -> Path | None:
-    record = data_dir / "socket"
-    return Path(record.read_text().strip()) if record.exists() else None
-
-
-def _forget(data_dir: Path, socket: Path) -> None:
-    """Remove what a server leaves behind that ended on request."""
-    (data_dir / "socket").unlink(missing_ok=True)
-    shutil.rmtree(socket.parent, ignore_errors=True)
-
-
-# --- The running server
-
-
 class _State(NamedTuple):
     pid: int
     data_dir: str
@@ -263,13 +196,13 @@ def _ask(socket: Path) -> _State | None:
 def _start_or_attach(data_dir: Path) -> Server:
     patience = time.monotonic() + _START_S
     while time.monotonic() < patience:
-        lock = _try_lock(data_dir)
+        lock = try_lock(data_dir)
         if lock is not None:
             try:
                 return _start(data_dir, lock)
             finally:
                 os.close(lock)  # the server has inherited it
-        socket = _recorded_socket(data_dir)
+        socket = recorded_socket(data_dir)
         state = None if socket is None else _ask(socket)
         if socket is not None and state is not None and state.data_dir == str(data_dir):
             if not state.loading:
@@ -285,7 +218,7 @@ def _start_or_attach(data_dir: Path) -> Server:
 def _start(data_dir: Path, lock: int) -> Server:
     binary = find_server()
     socket = _socket_for(data_dir)
-    _write(data_dir / "socket", str(socket))
+    record_socket(data_dir, socket)
     # SIGTERM, not SIGKILL, as death signal: the server then closes its file in order.
     process = spawn(
         [binary, *_options(data_dir, socket)], death_signal=signal.SIGTERM, pass_fds=(lock,)
@@ -318,7 +251,7 @@ def _options(data_dir: Path, socket: Path) -> list[str]:
 
 def _socket_for(data_dir: Path) -> Path:
     """Return the socket of the last start if it is free, so that clients find it again."""
-    last = _recorded_socket(data_dir)
+    last = recorded_socket(data_dir)
     # A copied data directory records the original's socket: never take over one that answers.
     if last is not None and _is_private(last.parent) and _ask(last) is None:
         return last

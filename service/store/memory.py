@@ -164,8 +164,8 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             decision.lesson("click", 1, 1.0, event.now - decision.at)
             decision.labels["click"].settle(1.0)
             decision.reschedule()
-        if event.type is EventType.NOT_SENT and decision.commit.burden_after is not None:
-            if not is_late:
+        if event.type is EventType.NOT_SENT:
+            if not is_late and decision.commit.slices:
                 decision.censor()
             self._take_back(decision, event.now)
         return EventStatus.LATE if is_late else EventStatus.ACCEPTED

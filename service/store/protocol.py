@@ -29,6 +29,7 @@ class EventType(StrEnum):
     CONVERSION = "conversion"
     SENT = "sent"
     NOT_SENT = "not_sent"
+    """The answer was not carried out: teaches nothing, and a send's burden is taken back."""
     EXTERNAL_SEND = "external_send"
 
 

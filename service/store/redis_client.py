@@ -120,7 +120,8 @@ class Client:
 
     async def _exchange_on_connection(self, commands: Sequence[Command]) -> list[Reply]:
         now = asyncio.get_running_loop().time
-        connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(self._read_timeout_s):  # a new connection waits for a greeting
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(self._read_timeout_s) as patience:
                 packed = b"".join(map(hiredis.pack_command, commands))

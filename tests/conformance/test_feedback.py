@@ -421,12 +421,19 @@ async def test_not_sent_overrules_sent(store: Store) -> None:
     assert 0 == (await store.user("u1")).sends
 
 
-async def test_an_abstention_cannot_be_taken_back(store: Store) -> None:
+async def test_an_abstention_that_was_not_carried_out_teaches_nothing(store: Store) -> None:
     silence = abstention("a", gain_event="conversion", teaching=b"x", slices=slices(NOW)[:2])
     await store.commit([silence])
     assert [ACCEPTED] == await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
     await store.sweep(NOW + 2 * DAY)
-    assert 0.0 == (await look(store, "a")).click
+    assert "censored" == (await look(store, "a")).status
+    assert [] == await lessons(store)
+
+
+async def test_an_abstention_without_labels_stays_resolved(store: Store) -> None:
+    await store.commit([abstention("a")])
+    assert [ACCEPTED] == await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
+    assert "resolved" == (await look(store, "a")).status
 
 
 # -- deferred -------------------------------------------------------------------------------

@@ -139,10 +139,10 @@ def test_a_python_that_was_named_is_not_replaced_by_another(
     bootstrap: Machine, bin_dir: Path, tmp_path: Path
 ) -> None:
     python(bin_dir / "python3", "3.12")
-    python(tmp_path / "mine", "3.13")
-    done = bootstrap(PYTHON=str(tmp_path / "mine"))
+    python(tmp_path / "my own", "3.13")
+    done = bootstrap(PYTHON=str(tmp_path / "my own"))
     assert 1 == done.returncode
-    assert f"({tmp_path / 'mine'} is 3.13): install one" in done.stderr
+    assert f"({tmp_path / 'my own'} is 3.13): install one" in done.stderr
 
 
 def test_a_pyenv_shim_that_answers_nothing_is_passed_over(

@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 
 from engine.errors import StoreError
 from service.store import embedded
+from service.store.data_dir import is_locked
 from service.store.embedded import Server, start_server
 
 Start = Callable[..., Server]
@@ -274,6 +275,17 @@ def test_an_orderly_stop_leaves_no_socket_behind(start: Start, data_dir: Path) -
     assert not (data_dir / "socket").exists()
 
 
+def test_a_late_clean_up_leaves_the_next_server_alone(start: Start) -> None:
+    first = start()
+    first.terminate()
+    assert first._process is not None
+    first._process.wait()
+    second = start()
+    assert 0 == first.poll()
+    with client(second) as redis:
+        assert redis.ping()
+
+
 # --- No orphan
 
 
@@ -283,10 +295,10 @@ def test_a_killed_parent_takes_the_server_with_it(data_dir: Path, death: signal.
     parent = run_script(START_AND_WAIT, data_dir, stdin=subprocess.PIPE)
     assert parent.stdout is not None
     assert parent.stdout.readline().strip().isdigit()
-    assert embedded._is_locked(data_dir)
+    assert is_locked(data_dir)
     parent.send_signal(death)
     parent.wait()
-    wait_until(lambda: not embedded._is_locked(data_dir))
+    wait_until(lambda: not is_locked(data_dir))
     parent.communicate()
 
 
@@ -303,7 +315,7 @@ def test_a_thread_that_may_end_early_cannot_be_the_parent(data_dir: Path) -> Non
     thread.start()
     thread.join()
     assert "belongs to the main thread" in str(errors[0])
-    assert not embedded._is_locked(data_dir)
+    assert not is_locked(data_dir)
 
 
 # --- One sentence for what cannot work
@@ -349,7 +361,7 @@ def test_a_socket_path_the_system_would_refuse_is_named(
     with pytest.raises(StoreError, match=r"a unix socket allows 103: set TMPDIR"):
         start_server(data_dir)
     assert [] == list(long.iterdir())
-    assert not embedded._is_locked(data_dir)
+    assert not is_locked(data_dir)
 
 
 # --- Which server

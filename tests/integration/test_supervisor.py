@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from engine.errors import StoreError
-from service.store import embedded
+from service.store.data_dir import is_locked
+from service.store.embedded import start_server
 from service.supervisor import Child, Running, command, run
 
 pytestmark = pytest.mark.usefixtures("short_tmp")
@@ -325,14 +326,14 @@ def test_the_bundled_server_is_restarted_and_ended_like_any_child(
     service = supervise([("server", 0, "bundled"), ("learner", 1, "plain")])
     service.wait_for_starts(learner=1)
     data_dir = tmp_path / "data"
-    first = embedded.start_server(data_dir)
+    first = start_server(data_dir)
     os.kill(first.pid, signal.SIGKILL)
     wait_until(lambda: first.poll() is not None)
-    wait_until(lambda: embedded._is_locked(data_dir))
-    second: Any = embedded.start_server(data_dir)
+    wait_until(lambda: is_locked(data_dir))
+    second: Any = start_server(data_dir)
     assert (first.url, True) == (second.url, second.attached)
     assert first.pid != second.pid
     service.process.terminate()
     assert 0 == service.end()[0]
-    assert not embedded._is_locked(data_dir)
+    assert not is_locked(data_dir)
     assert not (data_dir / "socket").exists()

@@ -8,7 +8,7 @@ from engine.attribution import Arrival, Ends, Labels, credit, settle
 
 SEND = Ends(click=10.0, unsubscribe=70.0)
 DEFERRED = Ends(click=10.0, unsubscribe=70.0, confirm_by=5.0)
-UNPROMPTED = Ends(click=10.0, unsubscribe=None, sent=False, gain_event="conversion")
+UNPROMPTED = Ends(click=10.0, unsubscribe=None, gain_event="conversion")
 CENSORED = Labels(None, None, censored=True)
 
 
@@ -76,8 +76,14 @@ def test_not_sent_overrules_sent_in_either_order() -> None:
         assert CENSORED == settle([Arrival("sent", first), Arrival("not_sent", second)], DEFERRED)
 
 
-def test_an_abstention_cannot_be_not_sent() -> None:
-    assert labels(0.0, None) == settle([Arrival("not_sent", 1.0)], UNPROMPTED)
+def test_an_abstention_that_waits_for_an_outcome_can_be_withdrawn() -> None:
+    """A sender that did something else than Forbear answered says so, and nothing is learned."""
+    assert CENSORED == settle([Arrival("not_sent", 1.0)], UNPROMPTED)
+    assert labels(0.0, None) == settle([Arrival("not_sent", 10.0)], UNPROMPTED)
+
+
+def test_an_abstention_without_labels_cannot_be_withdrawn() -> None:
+    assert labels(None, None) == settle([Arrival("not_sent", 1.0)], Ends(None, None))
 
 
 def test_the_gain_event_alone_is_the_click_label() -> None:

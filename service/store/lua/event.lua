@@ -109,8 +109,8 @@ if d then
   note(d, kind, now)
   if kind == 'click' then count_click(d) end
   if kind == d.gain_event then gain(d) end
-  if kind == 'not_sent' and d.burdens then
-    if status == 'accepted' then censor(d) end
+  if kind == 'not_sent' then
+    if status == 'accepted' and (d.click.ends or d.unsubscribe.ends) then censor(d) end
     take_back(d, now, half_life)
   end
 end
