@@ -20,9 +20,10 @@ from typing import Final
 from benchmarks.learning import peers
 from benchmarks.learning.arenas import ARENAS, QUICK, Arena
 from benchmarks.learning.contest import Book, Contest, hold_all
-from benchmarks.learning.contestants import DEFAULT, Contestant, contestants, quick
+from benchmarks.learning.contestants import DEFAULT, FRONTIER, Contestant, contestants, quick
 from benchmarks.learning.reporting import (
     Line,
+    against_flat,
     as_json,
     draw_shares,
     draw_tradeoff,
@@ -60,12 +61,14 @@ def main() -> None:
 def report(out: Path, arenas: Mapping[str, Arena], tables: Mapping[str, Sequence[Line]]) -> None:
     """Print the tables, write them, draw them."""
     text = "\n".join(markdown(name, arenas[name], table) for name, table in tables.items())
+    if FRONTIER in tables:
+        text += f"\n{against_flat(tables[FRONTIER])}"
     print(text)
     (out / "table.md").write_text(text)
     try:
         draw_shares(tables, out / "shares.png")
-        if "patience" in tables:
-            draw_tradeoff("patience", tables["patience"], out / "tradeoff.png")
+        if FRONTIER in tables:
+            draw_tradeoff(FRONTIER, tables[FRONTIER], out / "tradeoff.png")
     except ModuleNotFoundError as absent:
         print(f"{absent.name} is not installed, so nothing was drawn; `pip install .[plot]`.")
     print(f"rows, tables and plots: {out}", file=sys.stderr)

@@ -46,6 +46,9 @@ STEP: Final = Axis("learning_rate", (0.1, 0.5, 2.0, 5.0, 15.0), 0.5)
 DEFAULT: Final = "forbear-rho1"
 """The policy as shipped."""
 
+FRONTIER: Final = "patience"
+"""The arena where value is held against unsubscribes."""
+
 SMALL: Final = ("patience_tenth", "momentary_tenth")
 """Arenas for a peer that takes 0.5 ms a decision in batches, several alone."""
 
@@ -169,10 +172,25 @@ def contestants() -> dict[str, Contestant]:
             ),
             trials=30,
         ),
+        **_flat_points(),
         **_vw_family(),
         **_peers(),
         **_ours(),
     }
+
+
+def _flat_points() -> dict[str, Contestant]:
+    """Flat costs from careless to timid, in the patience world: value against unsubscribes."""
+    points = ((0, 0.2), (2, 0.1), (5, 0.2), (10, 0.2), (20, 0.3), (40, 0.3), (80, 0.4))
+
+    def made(leave: float, flat: float) -> Contestant:
+        return Contestant(
+            lambda world, seed, _x: _flat(world, seed, (leave, flat, 0.2, 0.0)),
+            raced=False,
+            only=(FRONTIER,),
+        )
+
+    return {f"flat-{leave:g}-{flat:g}": made(leave, flat) for leave, flat in points}
 
 
 def _peers() -> dict[str, Contestant]:

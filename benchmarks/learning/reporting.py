@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.learning.arenas import Arena
 from benchmarks.learning.contest import OPTIMUM, OPTIMUM_RUN, Book, Contest, Row, size_of
-from benchmarks.learning.contestants import Contestant, written
+from benchmarks.learning.contestants import DEFAULT, Contestant, written
 from benchmarks.learning.statistics import Interval, difference, interval
 
 DPI = 110
@@ -181,15 +181,53 @@ def draw_shares(tables: Mapping[str, Sequence[Line]], path: Path) -> None:
     _save(figure, path)
 
 
+def frontier(table: Sequence[Line]) -> list[Line]:
+    """The default with both its costs multiplied by 1 to 3, fewest unsubscribes first."""
+    swept = [line for line in table if line.policy == DEFAULT or is_swept(line.policy)]
+    return sorted(swept, key=lambda line: line.unsubscribes)
+
+
+def is_swept(policy: str) -> bool:
+    """Whether this is the default with a multiplier: "forbear-rho1-x2"."""
+    name, _, multiplier = policy.rpartition("-x")
+    return name == DEFAULT and multiplier.replace(".", "").isdigit()
+
+
+def against_flat(table: Sequence[Line]) -> str:
+    """At the unsubscribes of every flat cost: the default's value there, by interpolation.
+
+    Outside the range that the multipliers reach, the nearest end stands in, and is marked: it
+    flatters us where the flat cost has fewer unsubscribes, and the flat cost where it has more.
+    """
+    swept = frontier(table)
+    if len(swept) < 2:
+        return ""
+    left = [line.unsubscribes for line in swept]
+    head = ("flat cost", "unsubscribes", "value", "the default's value there", "more by")
+    rows = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for line in (line for line in table if line.policy.startswith("flat-")):
+        there = float(np.interp(line.unsubscribes, left, [s.value.mean for s in swept]))
+        more = there / line.value.mean - 1.0 if line.value.mean > 0 else np.inf
+        mark = "" if left[0] <= line.unsubscribes <= left[-1] else " (nearest end)"
+        rows.append(
+            f"| {line.policy} | {line.unsubscribes:.1f} | {line.value.mean:.0f} "
+            f"| {there:.0f}{mark} | {more:+.1%} |"
+        )
+    return "\n".join(["### At the unsubscribes of a flat cost", "", *rows, ""])
+
+
 def draw_tradeoff(name: str, table: Sequence[Line], path: Path) -> None:
-    """Value against unsubscribes in one arena."""
+    """Value against unsubscribes in one arena; the default's multipliers joined by a line."""
     plt = _plotting()
     figure, axis = plt.subplots(figsize=(8.5, 5.5))
     shown = [line for line in table if line.policy not in (OPTIMUM, "never")]
     for line in shown:
         place = (max(line.unsubscribes, FEWEST), line.value.mean)
         axis.scatter(*place, s=26, color=colour(line.policy), zorder=3)
-        axis.annotate(line.policy, place, xytext=(4, 3), textcoords="offset points", fontsize=7)
+        axis.annotate(line.policy, place, xytext=(4, 3), textcoords="offset points", fontsize=6)
+    swept = [(max(line.unsubscribes, FEWEST), line.value.mean) for line in frontier(table)]
+    if len(swept) > 1:
+        axis.plot(*zip(*swept, strict=True), color=colour(DEFAULT), lw=1.0)
     axis.set_xlabel("unsubscribes (logarithmic)")
     axis.set_ylabel("value (clicks x worth, less send costs)")
     axis.set_xscale("log")

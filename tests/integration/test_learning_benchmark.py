@@ -7,12 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.learning.arenas import Arena
 from benchmarks.learning.contest import OPTIMUM, TUNING_SEEDS, Book, Contest, climbed
 from benchmarks.learning.contestants import Contestant, Setting, contestants
+from benchmarks.learning.heads.learners import FullCovariance
 from benchmarks.learning.statistics import difference
+from engine.response import Prior
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,6 +70,35 @@ def test_the_quick_form_draws_and_keeps_its_rows(quick: tuple[dict[str, Any], Pa
     _, out = quick
     for name in ("runs.csv", "table.md", "shares.png", "tradeoff.png"):
         assert (out / name).stat().st_size > 200
+
+
+def test_the_full_covariance_filter_is_bayes_rule_for_one_weight() -> None:
+    """One weight, prior 0 +- 1, x = 2, outcome yes: p = 1/2, information 1/4.
+
+    K = 1 x 2 / (4 + 4) = 1/4, so the weight becomes 1/4 x (1 - 1/2) / (1/4) = 1/2, its variance
+    1 - 1/4 x 2 = 1/2; the logit of x = 2 is then 1.
+    """
+    learner = FullCovariance(Prior(base_rate=0.5, common=1.0))
+    slots, values = np.array([100]), np.array([2.0], dtype=np.float32)
+    learner.learn(slots, values, 1, 1.0)
+    assert pytest.approx(1.0) == learner.logit(slots, values)
+
+
+def test_our_head_learns_rare_events_where_vws_defaults_do_not(tmp_path: Path) -> None:
+    """Seen on 2,000 sends: regret 4.4 against 20; predicted/true 0.95 after 200,000 rows."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.learning.heads", "--quick", "--json"]
+        + ["--out", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    told = json.loads(ran.stdout.splitlines()[-1])
+    heads = told["heads"]["unsubscribe"]
+    assert heads["shipped"]["regret"] < 0.5 * heads["vw defaults"]["regret"]
+    assert 0.8 < told["rare"]["shipped"]["predicted_over_true"] < 1.25
+    assert (tmp_path / "calibration.png").stat().st_size > 200
 
 
 def test_climbing_finds_the_top_of_a_single_hill() -> None:
