@@ -20,19 +20,23 @@ from engine.response import Prior
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """What `--quick --json` ends with, and its folder."""
-    out = tmp_path_factory.mktemp("learning")
+def reported(module: str, out: Path) -> Any:
+    """What the quick form of a benchmark ends with."""
     ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.learning", "--quick", "--json", "--out", str(out)],
+        [sys.executable, "-m", module, "--quick", "--json", "--out", str(out)],
         cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,
     )
-    told: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return told, out
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    """What the quick form says, and its folder."""
+    out = tmp_path_factory.mktemp("learning")
+    return reported("benchmarks.learning", out), out
 
 
 def share(told: dict[str, Any], world: str, policy: str) -> float:
@@ -86,15 +90,7 @@ def test_the_full_covariance_filter_is_bayes_rule_for_one_weight() -> None:
 
 def test_our_head_learns_rare_events_where_vws_defaults_do_not(tmp_path: Path) -> None:
     """Seen on 2,000 sends: regret 4.4 against 20; predicted/true 0.95 after 200,000 rows."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.learning.heads", "--quick", "--json"]
-        + ["--out", str(tmp_path)],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    told = json.loads(ran.stdout.splitlines()[-1])
+    told = reported("benchmarks.learning.heads", tmp_path)
     heads = told["heads"]["unsubscribe"]
     assert heads["shipped"]["regret"] < 0.5 * heads["vw defaults"]["regret"]
     assert 0.8 < told["rare"]["shipped"]["predicted_over_true"] < 1.25
