@@ -89,7 +89,8 @@ class VwBandit:
             self._pay(self._beside, batch, choices)
         for user, choice in zip(batch.users.tolist(), choices, strict=True):
             self._ledger.open(user, batch.step, batch.at, choice)
-        return np.array([c.offered[c.place] if c.send else ABSTAIN_INDEX for c in choices])
+        sent = [c.offered[c.place] if c.send else ABSTAIN_INDEX for c in choices]
+        return np.array(sent, dtype=np.int64)
 
     def observe(self, events: Events, until: float) -> None:
         """Learn what is known, silence as well."""
