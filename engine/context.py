@@ -17,7 +17,7 @@ import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -43,6 +43,8 @@ CONSTANT, BURDEN, BURDEN_LOG = 0, 1, 2
 RESERVED = 3
 """The first slots of the common block are these three, never a hash."""
 
+MOST_BURDEN = 12.0
+"""Beyond this the heads are flat: nobody was sent to so often by anything that learns."""
 CONTEXT_NORM = 4.0
 CLIP = 3.0
 OUTLIER = 10.0
@@ -52,6 +54,9 @@ KNOWN_AFTER = 30
 SCALED_AFTER = 10
 """Observations of a number before its running deviation is worth dividing by."""
 MOST_KEYS = 1000
+_MOST_STRINGS = 1 << 16
+_NO_UNIT = 1e-300
+"""Divides any difference into the largest there is, and none into none."""
 MOST_NUMBER = 2.0**63
 """Larger numbers are mistakes, and no row could hold them."""
 
@@ -104,6 +109,7 @@ def message_slots(context: Hashes, message: Hashes) -> Slots:
 
 def burden_features(burden: float) -> tuple[float, float]:
     """Burden as the heads see it: straight, and bent, so that a first send may weigh most."""
+    burden = min(burden, MOST_BURDEN)
     return burden / 4.0, math.log1p(burden)
 
 
@@ -135,9 +141,7 @@ class Scale:
         if self.count < SCALED_AFTER or offset == 0.0:
             return 0.0
         deviation = self.deviation
-        # A number that never varied has no unit: any other value is as far as it gets.
-        scaled = offset / deviation if deviation else math.copysign(CLIP, offset)
-        return max(-CLIP, min(CLIP, scaled))
+        return max(-CLIP, min(CLIP, offset / (deviation or _NO_UNIT)))
 
 
 def _missed(count: int, contexts: int) -> bool:
@@ -159,7 +163,7 @@ class EncodedContext:
     """(C,), never 0."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EncoderState:
     """All that an encoding depends on besides the context; an `EncoderLearner` makes them."""
 
@@ -177,35 +181,61 @@ class EncoderState:
         """Fraction of the slots in use; from `WARN_USE` on, collisions blur what is learned."""
         return float(np.count_nonzero(self.seen[:SLOTS])) / SLOTS
 
+    @cached_property
+    def _numbers(self) -> dict[str, tuple[int, float, float]]:
+        """Key -> (hash, mean, unit) of every number known well enough to scale."""
+        return {
+            # A number that never varied has no unit: any other value is as far as it gets.
+            key: (name_hash(f"{key}#"), scale.mean, scale.deviation or _NO_UNIT)
+            for key, scale in self.scales.items()
+            if scale.count >= SCALED_AFTER
+        }
+
+    @cached_property
+    def _missing(self) -> list[tuple[str, int]]:
+        """(key, hash) of every key whose absence means something."""
+        return [
+            (key, name_hash(f"{key}?missing"))
+            for key, count in self.keys.items()
+            if _missed(count, self.contexts)
+        ]
+
+    @cached_property
+    def _strings(self) -> dict[tuple[str, str], tuple[int, ...]]:
+        """(key, value) -> hashes, remembered as they come."""
+        return {}
+
+    def _string(self, key: str, value: str) -> tuple[int, ...]:
+        """Hashes of one string: its own, and a mark where a known key has a value never seen."""
+        name = name_hash(f"{key}={value}")
+        slot = common_slots(np.array([name], np.uint64))[0]
+        unseen = self.keys.get(key, 0) >= KNOWN_AFTER and not self.seen[slot]
+        found = (name, name_hash(f"{key}?unseen")) if unseen else (name,)
+        if len(self._strings) >= _MOST_STRINGS:
+            self._strings.clear()
+        self._strings[key, value] = found
+        return found
+
     def encode(self, context: Context) -> EncodedContext:
         """Hashed features of a context that `check_context` has passed."""
+        numbers, strings = self._numbers, self._strings
         hashes: list[int] = []
         values: list[float] = []
-        doubtful: list[tuple[int, int]] = []
         for key, value in context.items():
             if isinstance(value, str):
-                name = name_hash(f"{key}={value}")
+                found = strings.get((key, value)) or self._string(key, value)
+                hashes += found
+                values += (1.0,) * len(found)
+            elif key in numbers:
+                name, mean, unit = numbers[key]
+                scaled = (value - mean) / unit
+                if scaled:
+                    hashes.append(name)
+                    values.append(max(-CLIP, min(CLIP, scaled)))
+        for key, name in self._missing:
+            if key not in context:
                 hashes.append(name)
                 values.append(1.0)
-                if self.keys.get(key, 0) >= KNOWN_AFTER:
-                    doubtful.append((name, name_hash(f"{key}?unseen")))
-            else:
-                scale = self.scales.get(key)
-                scaled = scale.standardised(value) if scale else 0.0
-                if scaled:
-                    hashes.append(name_hash(f"{key}#"))
-                    values.append(scaled)
-        for key, count in self.keys.items():
-            if key not in context and _missed(count, self.contexts):
-                hashes.append(name_hash(f"{key}?missing"))
-                values.append(1.0)
-        if doubtful:
-            slots = common_slots(np.array([name for name, _ in doubtful], np.uint64))
-            unseen = [
-                mark for (_, mark), seen in zip(doubtful, self.seen[slots], strict=True) if not seen
-            ]
-            hashes.extend(unseen)
-            values.extend([1.0] * len(unseen))
         scaled_values = np.array(values, np.float32) * np.float32(self._shrink(values))
         return EncodedContext(np.array(hashes, np.uint64), scaled_values)
 

@@ -25,6 +25,7 @@ given to the larger ones; a floor is mixed in for messages known to be harmless.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +41,11 @@ _GRID = 2.0**22
 
 _QUANTILES = np.array([-3.0, -2.0, -1.2, -0.6, 0.0, 0.6, 1.2, 1.8, 2.4, 3.0, 4.0])
 _LEVELS = 64
+_EVENLY = np.linspace(0.0, 1.0, _LEVELS)
+_NEVER_REACHED = 1e6
+"""Deviations at which padding is certain to be below any level."""
+_FAR = 1e8
+"""An index past the table that still fits 32 bits after a shift."""
 _NARROWEST = 1e-4
 """Standard deviations below this are steps; this keeps a step on both sides of a level."""
 _LEAST_OWN = 0.08
@@ -155,23 +161,16 @@ def _utility(options: Options, logit: Floats) -> Floats:
     return np.asarray(gain - options.cost)
 
 
-def _log_phi(at: Floats) -> Floats:
-    """Log Phi, from the table."""
-    index = (at + _TABLE_REACH) * _TABLE_DENSITY + 0.5
-    np.clip(index, 0, _LOG_PHI.size - 1, out=index)
-    return np.asarray(_LOG_PHI.take(index.astype(np.int32)))
-
-
 def _standardised(options: Options, levels: Floats, spread: Floats) -> Floats:
-    """(N, J, K) level of utility -> deviations of each candidate's click logit from its mean."""
-    chance = levels[:, :, None] + options.cost[:, None, :]
+    """(N, K, J) level of utility -> deviations of each candidate's click logit from its mean."""
+    chance = levels[:, None, :] + options.cost[:, :, None]
     chance /= options.value[:, None, None]
     chance += options.p0[:, None, None]
     np.clip(chance, 1e-15, 1 - 1e-15, out=chance)
     at = np.log(chance / (1 - chance))
-    at -= options.mean[:, None, :]
-    at /= spread[:, None, :]
-    at[np.broadcast_to(~options.offered[:, None, :], at.shape)] = np.inf
+    at -= options.mean[:, :, None]
+    at /= spread[:, :, None]
+    at[~options.offered] = _NEVER_REACHED
     return np.asarray(at)
 
 
@@ -183,17 +182,19 @@ def _levels(options: Options, spread: Floats) -> Floats:
     chance = expit(options.mean[..., None] + spread[..., None] * _QUANTILES)
     gain = options.value[:, None, None] * (chance - options.p0[:, None, None])
     floor = options.abstain_reward[:, None]
-    pooled = np.where(options.offered[..., None], gain - options.cost[..., None], -np.inf)
+    pooled = gain - options.cost[..., None]
+    pooled[~options.offered] = -np.inf
     flat = np.concatenate([floor, pooled.reshape(len(pooled), -1)], axis=1)
     np.maximum(flat, floor, out=flat)
     flat.sort(axis=1)
     below = (flat <= floor).sum(axis=1, keepdims=True)
     last = flat.shape[1] - 1
     # Counted from the floor up, so that padding below it changes no bit of a level.
-    offset = np.linspace(0.0, 1.0, _LEVELS) * (last - below + 1)
+    offset = _EVENLY * (last - below + 1)
     whole = offset.astype(np.int64)
-    low = np.take_along_axis(flat, below - 1 + whole, axis=1)
-    high = np.take_along_axis(flat, np.minimum(below + whole, last), axis=1)
+    rows = np.arange(len(flat))[:, None]
+    low = flat[rows, below - 1 + whole]
+    high = flat[rows, np.minimum(below + whole, last)]
     return np.asarray(low + (offset - whole) * (high - low))
 
 
@@ -212,6 +213,7 @@ def _node_counts(options: Options) -> NDArray[np.int64]:
     return np.where(options.shared < _NO_FACTOR, 1, count).astype(np.int64)
 
 
+@lru_cache
 def _common_factor(count: int) -> tuple[Floats, Floats]:
     """Nodes and weights (trapezoid) of a standard normal."""
     nodes = np.linspace(-_REACH, _REACH, count) if count > 1 else np.zeros(1)
@@ -229,20 +231,20 @@ def _law_of_the_best(options: Options, count: int) -> Floats:
     load = np.sqrt(np.maximum(spread**2 - own**2, 0.0))
     nodes, node_weights = _common_factor(count)
     at = _standardised(options, _levels(options, spread), own)
-    shifts = (load / own)[:, None, :] * nodes[:, None]
-    log_f = _log_phi(at[:, None] - shifts[:, :, None, :])  # (N, nodes, J, K)
-    total = log_f.sum(axis=3)
+    shifts = (load / own)[:, :, None] * nodes
+    log_f = _log_phi(at, shifts)  # (N, K, nodes, J)
+    total = log_f.sum(axis=1)
     product = np.exp(total)
-    rise = np.diff(product, axis=2)
-    climb = np.diff(total, axis=2)
+    rise = product[..., 1:] - product[..., :-1]
+    climb = total[..., 1:] - total[..., :-1]
     rate = np.divide(rise, climb, out=np.zeros_like(rise), where=climb > 0)
     rate *= node_weights[:, None]
     # sum_j rate_j (log_f[j+1] - log_f[j]), summed by parts: one product instead of a difference
     weights = np.zeros_like(total)
-    weights[:, :, 1:] += rate
-    weights[:, :, :-1] -= rate
-    n, count, levels, k = log_f.shape
-    share = np.matmul(weights.reshape(n, 1, -1), log_f.reshape(n, count * levels, k))[:, 0]
+    weights[..., 1:] = rate
+    weights[..., :-1] -= rate
+    n, k = own.shape
+    share = np.matmul(log_f.reshape(n, k, -1), weights.reshape(n, -1, 1))[:, :, 0]
     share = np.maximum(np.where(options.offered, share, 0.0), 0.0)
     # What lies beyond the last level is spread like the rest.
     send = 1.0 - product[:, :, 0] @ node_weights
@@ -250,6 +252,17 @@ def _law_of_the_best(options: Options, count: int) -> Floats:
     return np.asarray(
         share * np.divide(send, found, out=np.zeros_like(found), where=found > 0)[:, None]
     )
+
+
+def _log_phi(at: Floats, shifts: Floats) -> Floats:
+    """Log Phi(at - shift) for (N, K, J) levels and (N, K, nodes) shifts: (N, K, nodes, J).
+
+    By table; scaling to its index comes before the outer difference, which is the largest array.
+    """
+    index = (at + _TABLE_REACH) * _TABLE_DENSITY + 0.5
+    np.clip(index, -_FAR, _FAR, out=index)
+    apart = index[:, :, None, :] - (shifts * _TABLE_DENSITY)[..., None]
+    return _LOG_PHI.take(apart.astype(np.int32), mode="clip")
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class Head:
 
 
 def _example(slots: Slots, values: Singles, label: int, weight: float) -> vw.Example:
-    # A feature of value 0 would make the step 0/0 and every weight it touches NaN.
+    # A feature of value 0 on a weight of precision 0 would make the step 0/0: NaN from then on.
     alive = values != 0
     example = vw.Example()
     example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight))

@@ -77,6 +77,59 @@ def import_unsubscribed(
 
 
 @app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Ends in .jsonl or .parquet.")],
+    trim: Annotated[
+        bool, typer.Option("--trim", help="Then drop what was written and is past the retention.")
+    ] = False,
+) -> None:
+    """Write every decision with its labels to a file, users under pseudonyms."""
+    from service import exporting
+
+    exporting.export(_settings(), file, trim=trim)
+
+
+@app.command()
+def evaluate(
+    log: Annotated[Path, typer.Argument(help="An exported log, or a public data set's file.")],
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(help="never, random, logged, best, always:M, cap:..., repriced:L, stored:N."),
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this; default: the log.")
+    ] = None,
+    format: Annotated[  # noqa: A002 (the option's name)
+        str, typer.Option(help="decision-log, hillstrom, bank-marketing or fatigue-rollout.")
+    ] = "decision-log",
+    column: Annotated[
+        list[str] | None, typer.Option(help="ROLE=COLUMN, for a log of another shape.")
+    ] = None,
+    feature: Annotated[list[str] | None, typer.Option(help="Numeric context key to use.")] = None,
+    click_worth: Annotated[float, typer.Option(help="Times each row's value.")] = 1.0,
+    unsubscribe_cost: Annotated[float, typer.Option(help="Worth lost with a user.")] = 10.0,
+    send_cost: Annotated[float | None, typer.Option(help="Default: each row's own.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report page.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
+    gate: Annotated[bool, typer.Option("--gate", help="Exit 3 unless the policy passes.")] = False,
+) -> None:
+    """Estimate what other policies would have earned on a log, or refuse to."""
+    from engine.evaluation.log import Prices
+    from service import evaluating
+
+    asked = evaluating.Question(
+        log=log,
+        format=format,
+        policies=policy or ["never", "random", "logged"],
+        against=against,
+        prices=Prices(click_worth, unsubscribe_cost, send_cost),
+        columns=column or [],
+        features=feature or [],
+    )
+    sys.exit(evaluating.evaluate(asked, html, json, judge=gate))
+
+
+@app.command()
 def demo(
     hillstrom: Annotated[
         Path | None, typer.Option(help="Replay this real log instead: Hillstrom's CSV, or .gz.")

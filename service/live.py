@@ -8,6 +8,7 @@ had one is not ready.
 import asyncio
 
 from engine.catalog import Catalog, parse_message
+from engine.context import WARN_USE
 from engine.errors import ModelFormatError
 from engine.learning import Priors
 from engine.policy import Model, Policy
@@ -24,6 +25,7 @@ class Live:
         self._policy = policy
         self._priors = priors
         self._refused: int | None = None
+        self._warned = False
         self.snapshot = Snapshot.cold((priors.click, priors.unsubscribe))
         self.catalog = Catalog()
         self.model: Model | None = None
@@ -32,9 +34,11 @@ class Live:
         """Take up what is new; raises `StoreError`, and then what was in use stays in use."""
         await self._refresh_catalog()
         await self._refresh_snapshot()
-        if self.model is None or (self.model.snapshot, self.model.catalog) != (
-            self.snapshot,
-            self.catalog,
+        known = self.model
+        if (
+            known is None
+            or known.snapshot is not self.snapshot
+            or known.catalog is not self.catalog
         ):
             self.model = Model(self._policy, self.snapshot, self.catalog)
 
@@ -58,6 +62,17 @@ class Live:
         except ModelFormatError as error:
             self._refused = version
             logger().error("model refused", version=version, error=str(error))
+        self._warn_when_full()
+
+    def _warn_when_full(self) -> None:
+        used = self.snapshot.encoder.use
+        if used >= WARN_USE and not self._warned:
+            logger().warning(
+                "the weight table fills up, so features begin to share weights; "
+                "send fewer keys or coarser values",
+                used=round(used, 3),
+            )
+        self._warned = used >= WARN_USE
 
     def _read(self, version: int, blob: bytes) -> Snapshot:
         return Snapshot(version, from_bytes(blob), (self._priors.click, self._priors.unsubscribe))

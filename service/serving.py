@@ -31,6 +31,8 @@ from service.store.embedded import Server, start_server
 from service.store.protocol import Store
 
 BACKLOG = 2048
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""Products here are small and processes are many: a thread pool in each only gets in the way."""
 SERVER, LEARNER, API = range(3)
 """Stages: started in this order, ended in the reverse one."""
 
@@ -132,7 +134,8 @@ def run_all(settings: Settings) -> int:
     listening = listen(settings)
     with _shared_metrics(settings) as shared, with_server(settings) as place:
         _announce(place.settings, listening)
-        return supervisor.run(_children(place, listening, shared | _address(place.settings)))
+        told = shared | _address(place.settings) | ONE_THREAD
+        return supervisor.run(_children(place, listening, told))
 
 
 def _address(settings: Settings) -> dict[str, str]:

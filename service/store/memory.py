@@ -22,6 +22,7 @@ from service.store.protocol import (
     Event,
     EventStatus,
     EventType,
+    LogEntry,
     Replayed,
     StoredDecision,
     StoredUser,
@@ -89,17 +90,8 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
     def _write_decision(self, commit: Commit, last_send_at: float | None) -> None:
         shard = self._shard(commit.user_id)
         decision = Decision(commit, last_send_at, shard)
-        shard.log.append(
-            {
-                "kind": "decision",
-                "u": commit.user_id,
-                "d": decision.id,
-                "status": decision.status,
-                "row": commit.row,
-                "teaching": commit.teaching,
-                "slices": commit.slices,
-            }
-        )
+        entry = LogEntry("", "decision", decision.id, decision.status, row=commit.row)
+        shard.append_log(commit.user_id, entry)
         if commit.idempotency:
             fingerprint = commit.idempotency.fingerprint
             name = idempotency_name(commit.idempotency.key)
@@ -231,19 +223,9 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         take_back(decision, user, mine, now, self._rules.half_life_s)
 
     def _log_event(self, event: Event, status: EventStatus) -> None:
-        self._shard(event.user_id).log.append(
-            {
-                "kind": "event",
-                "u": event.user_id,
-                "d": event.decision_id,
-                "id": event.event_id,
-                "type": event.type,
-                "now": event.now,
-                "at": event.at,
-                "value": event.value,
-                "status": status,
-            }
-        )
+        about, kind = event.decision_id, event.type.value
+        entry = LogEntry("", "event", about, status.value, type=kind, value=event.value)
+        self._shard(event.user_id).append_log(event.user_id, entry)
 
     # -- looking up -------------------------------------------------------------------------
 
@@ -254,6 +236,16 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             return None
         return decision.stored()
 
+    async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
+        """Entries of one shard's decision log after an id, oldest first."""
+        start = int(after.partition("-")[0])
+        entries = [entry for _, entry in self._all[shard].log]
+        return [e for e in entries if int(e.entry_id.partition("-")[0]) > start][:limit]
+
+    async def trim_log(self, shard: int, before_ms: int) -> int:  # noqa: ARG002 - nothing expires here
+        """Nothing: this store keeps no time of its own."""
+        return 0
+
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:  # noqa: ARG002 - protocol
         """Delete all that leads back to the user."""
         shard = self._shard(user_id)
@@ -262,7 +254,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         if user and user.unsubscribed:
             shard.tombstones.add(mark)
         decisions = self._decisions_of.pop(user_id, [])
-        kept = [entry for entry in shard.log if entry.get("u") != user_id]
+        kept = [(user, entry) for user, entry in shard.log if user != user_id]
         log_entries, shard.log = len(shard.log) - len(kept), kept
         return {
             "users": int(user is not None),

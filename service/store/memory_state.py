@@ -4,18 +4,19 @@ The same steps as lua/decision.lua, in the same order, on plain objects.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
 from engine.outcome import HeadName
-from service.store.protocol import Commit, StoredDecision, StoredUser, StreamEntry
+from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser, StreamEntry
 
 LEAST_WEIGHT = 1e-9
 """What rounding leaves of a whole that was taught in parts."""
 
-Log: TypeAlias = list[dict[str, object]]
+Log: TypeAlias = list[tuple[str | None, LogEntry]]
+"""(user, entry): whose erasure takes the entry away; labels lead back to nobody."""
 Status: TypeAlias = Literal["open", "resolved", "censored"]
 
 
@@ -77,6 +78,12 @@ class Shard:
     log: Log = field(default_factory=list)
     due: dict[str, float] = field(default_factory=dict)
     tombstones: set[bytes] = field(default_factory=set)
+    logged: int = 0
+
+    def append_log(self, user_id: str | None, entry: LogEntry) -> None:
+        """Append to the decision log; the id is the number of entries ever appended."""
+        self.logged += 1
+        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0")))
 
 
 class Decision:
@@ -155,14 +162,9 @@ class Decision:
         """Resolved or censored, on record."""
         self.status = status
         click, unsubscribe = self.labels["click"].value, self.labels["unsubscribe"].value
-        self._shard.log.append(
-            {
-                "kind": "labels",
-                "d": self.id,
-                "status": status,
-                "click": click,
-                "unsubscribe": unsubscribe,
-            }
+        self._shard.append_log(
+            None,
+            LogEntry("", "labels", self.id, status, click=click, unsubscribe=unsubscribe),
         )
 
     def censor(self) -> None:

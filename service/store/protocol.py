@@ -160,6 +160,27 @@ class StoredDecision:
 
 
 @dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of the decision log, in the order in which things became known."""
+
+    entry_id: str
+    """Redis stream id; ordered within its shard."""
+    kind: Literal["decision", "labels", "event"]
+    decision_id: str | None
+    """None for an event that names none."""
+    status: str
+    """Of a decision or its labels: open, resolved or censored; of an event: its `EventStatus`."""
+    row: bytes = b""
+    """Of a decision: its row."""
+    click: float | None = None
+    """Of labels; the last labels of a decision hold."""
+    unsubscribe: float | None = None
+    type: str = ""
+    """Of an event."""
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEntry:
     """One lesson for the learner, self-contained: catalog edits cannot change its meaning."""
 
@@ -246,6 +267,15 @@ class Store(Protocol):
 
     async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
         """Mark users as unsubscribed without teaching anything; how many were not before."""
+
+    async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
+        """Entries of one shard's decision log with id > `after` ("0-0": all), oldest first."""
+
+    async def trim_log(self, shard: int, before_ms: int) -> int:
+        """Drop a shard's log entries older than `before_ms` (stream time); how many.
+
+        Only for entries that have been exported and belong to decisions past the retention.
+        """
 
     # -- catalog and access -----------------------------------------------------------------
 

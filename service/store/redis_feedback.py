@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from service.store.keys import TAGS, log_key, shard_of, shard_of_decision, tombstone
-from service.store.protocol import Event, EventStatus, StoredDecision
+from service.store.protocol import Event, EventStatus, LogEntry, StoredDecision
 from service.store.redis_client import Argument, Command, Part, call
 
 _LOG_BATCH = 500
@@ -68,6 +68,15 @@ class Feedback(Part):
             )
         )
 
+    async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
+        """Entries of one shard's decision log after an id, oldest first."""
+        reply = await self._client.one("XRANGE", log_key(shard), f"({after}", "+", "COUNT", limit)
+        return [_log_entry(entry_id, fields) for entry_id, fields in reply]
+
+    async def trim_log(self, shard: int, before_ms: int) -> int:
+        """Drop a shard's log entries older than this."""
+        return int(await self._client.one("XTRIM", log_key(shard), "MINID", f"{before_ms}-0"))
+
     def _event_command(self, event: Event) -> Command:
         return call(
             "event",
@@ -94,6 +103,29 @@ class Feedback(Part):
             )
             deleted += count
         return deleted
+
+
+_KINDS: Mapping[bytes, Literal["decision", "labels", "event"]] = {
+    b"decision": "decision",
+    b"labels": "labels",
+    b"event": "event",
+}
+
+
+def _log_entry(entry_id: bytes, flat: Sequence[bytes]) -> LogEntry:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    value = fields.get(b"value")
+    return LogEntry(
+        entry_id=entry_id.decode(),
+        kind=_KINDS[fields[b"kind"]],
+        decision_id=fields[b"d"].decode() or None,
+        status=fields[b"status"].decode(),
+        row=fields.get(b"row", b""),
+        click=_label(fields.get(b"click")),
+        unsubscribe=_label(fields.get(b"unsubscribe")),
+        type=fields.get(b"type", b"").decode(),
+        value=float(value) if value else None,
+    )
 
 
 _STATUS: Mapping[bytes, Literal["open", "resolved", "censored"]] = {

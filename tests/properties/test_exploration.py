@@ -251,6 +251,20 @@ def test_company_in_a_batch_changes_no_law(batch: list[Options], explorer: Explo
     assert np.array_equal(joint[0], joint[-1])
 
 
+def test_padding_takes_no_part_in_a_law() -> None:
+    """Break even is 2 shared deviations up, logit(0.2) = -3 + 2 * 0.8: P(send) = 0.02.
+
+    Padding merely 18 of its own deviations out of reach would be reached from z = 1.4 on, at 12.5
+    own deviations to a shared one: as good as a rival that sends with P(z > 1.4) = 0.08.
+    """
+    options = offer([-3.0], [0.05], [0.2], shared=0.8, rho=0.0)
+    alone = FULL.probabilities(options)[0, 0]
+    longer = offer([-3.0] * 3, [0.05] * 3, [0.2] * 3, shared=0.8, rho=0.0)
+    joint = FULL.probabilities(together([options, longer]))[0, 0]
+    assert abs(alone - joint) < 1e-12
+    assert abs(0.022 - alone) < 2e-3
+
+
 def test_inverse_gap_weighs_by_the_distance_from_the_best() -> None:
     """Three actions, gamma 10, nets 0.2 and 0.1 against silence at 0.
 

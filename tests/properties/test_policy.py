@@ -73,11 +73,11 @@ def test_no_request_is_no_decision() -> None:
 
 
 def test_silence_by_forecast_and_silence_by_draw_have_different_reasons() -> None:
-    """A click worth 0.02: against a send cost of 0.5 silence is greedy, against 0.012 explored."""
+    """A click worth 0.02: against a send cost of 0.5 silence is greedy, against 0.018 explored."""
     free = ConstantPatience(unsubscribe_cost=0.0)
     dear = ask(Request("u", {}, ("plain",)), model=cold(0.02, patience=free, send_cost=0.5))
     assert (None, Reason.ANNOYANCE_OUTWEIGHS_GAIN) == (dear.action, dear.reason)
-    cheap = cold(0.02, patience=free, send_cost=0.012)
+    cheap = cold(0.02, patience=free, send_cost=0.018)
     got = [ask(Request("u", {}, ("plain",)), model=cheap, seed=seed) for seed in range(60)]
     assert {(None, Reason.EXPLORED_SILENCE), ("plain", Reason.CHOSEN)} == {
         (each.action, each.reason) for each in got

@@ -1,15 +1,16 @@
 """What a send is worth, and what silence earns."""
 
 import numpy as np
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 from engine.decision import Floats
 from engine.valuation import MOST_PESSIMISM, abstain_reward, pessimistic, probability, terms
 
-nets = st.lists(st.floats(-10.0, 10.0), min_size=1, max_size=20)
-rhos = st.floats(0.0, 1.0)
+# Rounded: a product of two numbers near 1e-200 is nought, and no price is that small.
+nets = st.lists(st.floats(-10.0, 10.0).map(lambda net: round(net, 9)), min_size=1, max_size=20)
+rhos = st.floats(0.0, 1.0).map(lambda rho: round(rho, 9))
 
 
 def reward(net: list[float], rho: float) -> float:
@@ -19,7 +20,6 @@ def reward(net: list[float], rho: float) -> float:
 
 @given(nets, rhos)
 def test_silence_earns_exactly_where_annoyance_outweighs_gain(net: list[float], rho: float) -> None:
-    assume(rho == 0.0 or rho > 1e-300)
     assert (rho > 0 and max(net) < 0) == (reward(net, rho) > 0)
 
 

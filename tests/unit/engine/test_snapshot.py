@@ -114,14 +114,14 @@ def test_a_snapshot_cannot_be_written_to() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(seeds, st.sampled_from([0, 1]))
-def test_features_of_value_nought_are_harmless(seed: int, label: int) -> None:
-    """VW's own step would be 0 / 0 there, and every weight it touches not a number."""
+@given(seeds, st.sampled_from([0, 1]), st.sampled_from([PRIORS.click, Prior(0.1, 1.0, 0.0, 0.0)]))
+def test_features_of_value_nought_are_harmless(seed: int, label: int, prior: Prior) -> None:
+    """Where the precision is 0 as well, VW's step would be 0 / 0, and the prediction no number."""
     context, burden = asked(seed)
     slots, values = features(context, burden, ALL[2])
     noughts = np.random.default_rng(seed).integers(0, 2**18, 5)
     with_noughts = (np.append(slots, noughts), np.append(values, np.zeros(5, np.float32)))
-    plain, padded = Head(PRIORS.click), Head(PRIORS.click)
+    plain, padded = Head(prior), Head(prior)
     plain.learn(slots, values, label, 1.0)
     padded.learn(*with_noughts, label, 1.0)
     assert np.array_equal(plain.columns(), padded.columns())

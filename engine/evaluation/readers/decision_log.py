@@ -1,0 +1,146 @@
+"""The service's own decision log, as `forbear export` writes it: JSONL or Parquet.
+
+One record per decision in the form of `engine.decision_log.to_json`, with its labels beside it:
+`click` and `unsubscribe` (0, 1, or null while the attribution window is open), optionally
+`conversion` and `censored`. A decision that is unresolved or censored, or was never drawn
+(propensity null), is left out whole: neither its outcome nor its weight counts.
+
+The logger learned while it logged, so the log is called adaptive. Forecasts are kept as the stored
+targets `forecast:click` and `forecast:unsubscribe`, for re-pricing and for the calibration of
+abstaining. The abstain reward is in the file and is not read. Limit: one send cost per row, the
+mean over its candidates.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.evaluation.arrays import AnyArray, Matrix
+from engine.evaluation.log import Log, LoggedBatch
+from engine.evaluation.readers.tables import (
+    Table,
+    fetched,
+    literal,
+    numbers,
+    open_table,
+    stable_id,
+)
+
+REQUIRED = ("decision_id", "user_id", "at", "value", "burden", "candidates", "action", "propensity")
+LABELS = ("abstain_propensity", "click", "unsubscribe")
+ROUNDING = 1e-4  # float32 propensities of many candidates may miss 1 by this much
+
+
+def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
+    """The log in `path`; `context` names numeric context keys to use as features beside burden."""
+    table = open_table(path)
+    table.require([*REQUIRED, *LABELS])
+    table.refuse_duplicates("decision_id")
+    seen = fetched(
+        "SELECT DISTINCT m FROM (SELECT unnest([c.message for c in candidates]) AS m "  # noqa: S608
+        f"FROM {table.source}) ORDER BY m",
+        path,
+    )
+    arms = ("abstain", *[str(name) for (name,) in seen])
+    kept = f"(SELECT * FROM {table.source} WHERE {_settled(table)})"  # noqa: S608
+    settled = Table(path, table.types, kept)
+
+    def read(rows: int) -> Iterator[LoggedBatch]:
+        for chunk in settled.select(_expressions(table, arms, context), rows):
+            yield _batch(chunk, len(arms), context)
+
+    return Log(path.name, arms, read, adaptive=True, feature_names=("burden", *context))
+
+
+def _settled(table: Table) -> str:
+    known = "propensity IS NOT NULL AND click IS NOT NULL AND unsubscribe IS NOT NULL"
+    return f"{known} AND NOT COALESCE(censored, false)" if "censored" in table.types else known
+
+
+def _expressions(table: Table, arms: tuple[str, ...], context: tuple[str, ...]) -> dict[str, str]:
+    listed = "[" + ", ".join(literal(arm) for arm in arms) + "]"
+    costs = "list_avg([c.annoyance.send_cost for c in candidates])"
+    chosen = {
+        "row_id": stable_id("decision_id"),
+        "user": stable_id("user_id"),
+        "at": 'CAST("at" AS DOUBLE)',
+        "action": f"COALESCE(list_position({listed}, action), 1) - 1",
+        "propensity": "CAST(propensity AS DOUBLE)",
+        "abstain_propensity": "CAST(abstain_propensity AS DOUBLE)",
+        "click": "CAST(click AS DOUBLE)",
+        "unsubscribe": "CAST(unsubscribe AS DOUBLE)",
+        "value": "CAST(value AS DOUBLE)",
+        "send_cost": f"COALESCE({costs}, 0.0)",
+        "burden": "CAST(burden AS DOUBLE)",
+        "arms": f"[list_position({listed}, c.message) - 1 for c in candidates]",
+    }
+    for name in ("p_click", "p_unsubscribe"):
+        chosen[name] = f"[CAST(c.{name} AS DOUBLE) for c in candidates]"
+    chosen["law"] = "[CAST(c.propensity AS DOUBLE) for c in candidates]"
+    for name in context:
+        chosen[f"context:{name}"] = f"COALESCE(TRY_CAST(context[{literal(name)}] AS DOUBLE), 0.0)"
+    if "conversion" in table.types:
+        chosen["conversion"] = "COALESCE(CAST(conversion AS DOUBLE), 0.0)"
+    return chosen
+
+
+def _batch(chunk: dict[str, AnyArray], arms: int, context: tuple[str, ...]) -> LoggedBatch:
+    n = len(chunk["action"])
+    spread = _Spread(chunk["arms"], arms)
+    law = spread.matrix(chunk["law"])
+    law[:, 0] = numbers(chunk["abstain_propensity"])
+    total = law.sum(axis=1, keepdims=True)
+    law = np.where(abs(total - 1.0) < ROUNDING, law / total, law)
+    eligible = spread.matrix(chunk["law"], present=True) > 0.0
+    eligible[:, 0] = True
+    outcomes = {name: numbers(chunk[name]) for name in ("click", "unsubscribe")}
+    if "conversion" in chunk:
+        outcomes["conversion"] = numbers(chunk["conversion"])
+    features = [numbers(chunk["burden"]), *[numbers(chunk[f"context:{name}"]) for name in context]]
+    action = chunk["action"].astype(np.int64)
+    return LoggedBatch(
+        row_id=chunk["row_id"].astype(np.uint64),
+        user=chunk["user"].astype(np.uint64),
+        time=numbers(chunk["at"]),
+        action=action,
+        propensity=_drawn(law, action, numbers(chunk["propensity"])),
+        outcomes=outcomes,
+        value=numbers(chunk["value"]),
+        send_cost=numbers(chunk["send_cost"]),
+        pmf=law,
+        eligible=eligible,
+        features=np.stack(features, axis=1).reshape(n, -1),
+        targets={
+            "forecast:click": spread.matrix(chunk["p_click"]),
+            "forecast:unsubscribe": spread.matrix(chunk["p_unsubscribe"]),
+        },
+    )
+
+
+def _drawn(law: Matrix, action: AnyArray, logged: AnyArray) -> AnyArray:
+    """The law's own entry where it agrees with the logged propensity, else the latter."""
+    entry = law[np.arange(len(action)), action]
+    return np.where(abs(entry - logged) <= ROUNDING * entry, entry, logged)
+
+
+class _Spread:
+    """Puts per-candidate lists of a chunk into (n, K) matrices."""
+
+    def __init__(self, arms: AnyArray, width: int) -> None:
+        self.shape = (len(arms), width)
+        sizes = np.fromiter((len(each) for each in arms), np.int64, len(arms))
+        self.rows = np.repeat(np.arange(len(arms)), sizes)
+        self.columns = _flat(arms).astype(np.int64)
+
+    def matrix(self, lists: AnyArray, present: bool = False) -> Matrix:
+        """(n, K) values, or 1 wherever a candidate was present; 0 elsewhere."""
+        found = np.zeros(self.shape)
+        found[self.rows, self.columns] = 1.0 if present else _flat(lists)
+        return found
+
+
+def _flat(lists: AnyArray) -> np.ndarray[tuple[int], np.dtype[Any]]:
+    parts = [each for each in lists if len(each)]
+    return np.concatenate(parts) if parts else np.zeros(0)

@@ -1,0 +1,139 @@
+"""Writing the decision log to a file: every decision with its candidates, law and labels.
+
+JSON Lines, or Parquet where the file is called so (DuckDB writes it; extra `evaluate`). User ids
+become keyed pseudonyms. An abstention that waited for nothing has both labels 0: nothing was sent,
+so nothing came of it; a row without labels would be dropped by whoever reads the file, and a log
+of sends alone cannot be evaluated. The file is written whole or not at all.
+
+Limit: labels of one shard at a time are held in memory, a 64th of the log.
+"""
+
+import hashlib
+import hmac
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from engine.decision_log import row_to_json
+from engine.errors import BadInput
+from service.clock import SystemClock
+from service.serving import use_store
+from service.settings import Settings
+from service.store.protocol import SHARDS, LogEntry, Store
+
+AT_ONCE = 1000
+SUFFIXES = (".jsonl", ".parquet")
+
+
+def export(settings: Settings, path: Path, *, trim: bool) -> None:
+    """Write the log to `path`; with `trim`, then drop what was written and can change no more."""
+    if path.suffix not in SUFFIXES or not path.parent.is_dir():
+        raise BadInput(
+            f"{path} cannot be written to; expected a file in an existing folder whose name ends "
+            f"in {' or '.join(SUFFIXES)}: choose another"
+        )
+    if path.suffix == ".parquet":
+        _duckdb()
+    use_store(settings, lambda store: _export(store, settings, path, trim=trim))
+
+
+async def _export(store: Store, settings: Settings, path: Path, *, trim: bool) -> None:
+    started = SystemClock().now()
+    lines = path.with_name(f".{path.name}.partial")
+    secret = settings.pseudonym_key.get_secret_value().encode() if settings.pseudonym_key else b""
+    written = 0
+    try:
+        with lines.open("w", encoding="utf-8") as file, Progress(console=Console()) as bar:
+            for shard in bar.track(range(SHARDS), description="shards"):
+                async for record in records(store, shard, secret):
+                    file.write(json.dumps(record, separators=(",", ":")) + "\n")
+                    written += 1
+        if path.suffix == ".parquet":
+            _to_parquet(lines, path)
+        else:
+            lines.replace(path)
+    finally:
+        lines.unlink(missing_ok=True)
+    print(f"{written} decisions were written to {path}.")
+    if trim:
+        before_ms = int(1000 * (started - settings.retention_s))
+        dropped = sum([await store.trim_log(shard, before_ms) for shard in range(SHARDS)])
+        print(f"{dropped} log entries older than the retention were dropped.")
+
+
+@dataclass(slots=True)
+class Known:
+    """What became of a decision, as far as the log tells."""
+
+    status: str = "open"
+    click: float | None = None
+    unsubscribe: float | None = None
+    conversion: float = 0.0
+
+
+async def records(store: Store, shard: int, secret: bytes) -> AsyncIterator[dict[str, Any]]:
+    """Every decision of one shard with its labels, oldest first."""
+    known: dict[str | None, Known] = defaultdict(Known)
+    async for entry in _entries(store, shard):
+        if entry.kind == "labels":
+            found = known[entry.decision_id]
+            found.status, found.click = entry.status, entry.click
+            found.unsubscribe = entry.unsubscribe
+        elif entry.type == "conversion" and entry.status == "accepted":
+            known[entry.decision_id].conversion += 1.0 if entry.value is None else entry.value
+    async for entry in _entries(store, shard):
+        if entry.kind == "decision":
+            yield _record(entry, known.get(entry.decision_id) or Known(entry.status), secret)
+
+
+async def _entries(store: Store, shard: int) -> AsyncIterator[LogEntry]:
+    after = "0-0"
+    while entries := await store.read_log(shard, after, AT_ONCE):
+        for entry in entries:
+            yield entry
+        after = entries[-1].entry_id
+
+
+def _record(entry: LogEntry, known: Known, secret: bytes) -> dict[str, Any]:
+    record = row_to_json(entry.row)
+    nothing_sent = 0.0 if record["action"] is None and known.status == "resolved" else None
+    record["user_id"] = pseudonym(secret, record["user_id"])
+    return record | {
+        "status": known.status,
+        "censored": known.status == "censored",
+        "click": nothing_sent if known.click is None else known.click,
+        "unsubscribe": nothing_sent if known.unsubscribe is None else known.unsubscribe,
+        "conversion": known.conversion,
+    }
+
+
+def pseudonym(secret: bytes, user_id: str) -> str:
+    """The same for the same user, and leading back to him only with the secret."""
+    return hmac.digest(secret, user_id.encode(), hashlib.sha256).hex()[:32]
+
+
+def _duckdb() -> Any:
+    try:
+        import duckdb
+    except ImportError as error:
+        raise BadInput(
+            "Parquet needs DuckDB, which is not installed; install forbear[evaluate], or export "
+            "to a file that ends in .jsonl"
+        ) from error
+    return duckdb
+
+
+def _to_parquet(lines: Path, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.parquet.partial")
+    try:
+        read = _duckdb().read_json(str(lines), format="newline_delimited", sample_size=-1)
+        read.write_parquet(str(partial))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

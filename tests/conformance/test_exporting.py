@@ -1,0 +1,61 @@
+"""Every decision leaves the store with its labels, abstentions too, and nobody's name."""
+
+from dataclasses import replace
+
+from engine.decision_log import contention, to_row
+from service.exporting import pseudonym, records
+from service.store.keys import shard_of
+from service.store.protocol import Commit, Store
+from tests.conformance.facts import DAY, NOW, SECRET, abstention, event, send
+
+
+def with_row(commit: Commit) -> Commit:
+    """The same with a row that can be read; it says that nothing was chosen."""
+    decision = contention(commit.decision_id, commit.user_id, {}, 1.0, commit.now)
+    return replace(commit, row=to_row(decision))
+
+
+async def exported(store: Store) -> dict[str, dict[str, object]]:
+    found = [record async for record in records(store, shard_of("u1"), SECRET)]
+    return {record["decision_id"].split("-")[1]: record for record in found}
+
+
+async def test_a_settled_send_has_its_labels(store: Store) -> None:
+    await store.commit([with_row(send("a"))])
+    await store.record_events([event("e1", "click", NOW + 1, "a")])
+    await store.sweep(NOW + 8 * DAY)
+    a = (await exported(store))["a"]
+    assert (1.0, 0.0, "resolved", False) == (
+        a["click"], a["unsubscribe"], a["status"], a["censored"],
+    )  # fmt: skip
+    assert pseudonym(SECRET, "u1") == a["user_id"]
+
+
+async def test_an_open_send_has_no_labels_yet(store: Store) -> None:
+    await store.commit([with_row(send("a", action="spring_sale"))])
+    assert "open" == (await exported(store))["a"]["status"]
+
+
+async def test_an_abstention_that_waits_for_nothing_came_to_nothing(store: Store) -> None:
+    await store.commit([with_row(abstention("a"))])
+    a = (await exported(store))["a"]
+    assert (0.0, 0.0, "resolved") == (a["click"], a["unsubscribe"], a["status"])
+
+
+async def test_a_decision_not_carried_out_is_marked_censored(store: Store) -> None:
+    await store.commit([with_row(send("a"))])
+    await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
+    assert (await exported(store))["a"]["censored"]
+
+
+async def test_conversions_are_added_up(store: Store) -> None:
+    await store.commit([with_row(send("a"))])
+    paid = replace(event("e1", "conversion", NOW + 1, "a"), value=12.5)
+    await store.record_events([paid, event("e2", "conversion", NOW + 2, "a")])
+    assert 13.5 == (await exported(store))["a"]["conversion"]
+
+
+async def test_an_erased_user_is_not_exported(store: Store) -> None:
+    await store.commit([with_row(send("a"))])
+    await store.erase("u1", NOW + 1)
+    assert {} == await exported(store)
