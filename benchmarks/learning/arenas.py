@@ -52,7 +52,7 @@ ARENAS: Final[dict[str, Arena]] = {
     "patience": Arena("patience", 600, mark="full size"),
     "patience_slow": Arena("patience", 150, options={"half_life": 8.0}, mark="half-life 8 days"),
     **{name: quarter(name) for name in WORLDS if name != "patience"},
-    "rare_events": Arena("rare_events", 600, mark="600 of 3000 users"),
+    "rare_events": Arena("rare_events", 300, mark="300 of 3000 users"),
     "irregular": Arena("irregular", 75, mark="75 users, two decisions a day each"),
     "many_messages": Arena("many_messages", 60, mark="60 users"),
     "patience_tenth": Arena("patience", 60, mark=TENTH, cast=SMALL_CAST),

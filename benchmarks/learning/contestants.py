@@ -124,7 +124,7 @@ def _vw_family() -> dict[str, Contestant]:
         family[f"vw-{name}"] = Contestant(
             _vw(options, paid=False),
             (LEAVE, FLAT, STEP, axis),
-            trials=30 if first else 15,
+            trials=24 if first else 12,
             starts_from="flat-tuned" if first else "vw-squarecb",
         )
         family[f"vw-{name}+r0"] = Contestant(
@@ -152,16 +152,16 @@ def contestants() -> dict[str, Contestant]:
             lambda world, seed, _x: _gain_only(world, seed, 0.0, 0.0, BELIEF.start)
         ),
         "cap": Contestant(
-            lambda world, seed, x: _gain_only(world, seed, 0.0, *x), (GAP, BELIEF), trials=12
+            lambda world, seed, x: _gain_only(world, seed, 0.0, *x), (GAP, BELIEF), trials=10
         ),
         "threshold": Contestant(
             lambda world, seed, x: _gain_only(world, seed, x[0], 0.0, x[1]),
             (FLAT, BELIEF),
-            trials=12,
+            trials=10,
             starts_from="oracle-flat",
         ),
         "flat-tuned": Contestant(
-            _flat, (LEAVE, FLAT, BELIEF, CAUTION), trials=30, starts_from="oracle-flat", raced=False
+            _flat, (LEAVE, FLAT, BELIEF, CAUTION), trials=24, starts_from="oracle-flat", raced=False
         ),
         "duolingo": Contestant(
             lambda world, seed, x: SleepingRecovering(world, seed, *x),
@@ -170,7 +170,7 @@ def contestants() -> dict[str, Contestant]:
                 Axis("gamma", (0.0, 0.017, 0.05, 0.2, 0.5, 1.0), 0.05),
                 Axis("tau", (0.0025, 0.01, 0.03, 0.1, 0.3), 0.03),
             ),
-            trials=30,
+            trials=20,
         ),
         **_flat_points(),
         **_vw_family(),
