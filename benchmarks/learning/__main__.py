@@ -1,8 +1,9 @@
 """Every world x every policy: tune, run on common random numbers, compare in pairs.
 
-    python -m benchmarks.learning [--quick] [--json] [--world NAME ...] [--policy PREFIX ...]
+    python -m benchmarks.learning [--quick] [--json] [--world NAME] [--policy X] [--again X]
 
-Rows go to a CSV as they are made, and a run that is broken off goes on from there. The full form
+Rows go to a CSV as they are made, and a run that is broken off goes on from there; after a change
+to the code, --again makes the rows of the policies it touched anew. The full form
 holds 20 seeds in every arena; --quick two small arenas and three seeds, with untuned settings.
 """
 
@@ -46,7 +47,7 @@ def main() -> None:
         print(f"{absent} is not installed and takes no part; `pip install .[peers]` brings it.")
     out = Path(tempfile.mkdtemp(prefix="learning-")) if asked.quick else RESULTS
     out = asked.out or out
-    book = Book(out / "runs.csv")
+    book = Book(out / "runs.csv", asked.again or [])
     contests = {name: Contest(name, arena, who, seeds) for name, arena in arenas.items()}
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(asked.workers, mp_context=context) as pool:
@@ -84,6 +85,9 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--world", action="append", choices=list(ARENAS), help="only this arena")
     parser.add_argument("--policy", action="append", help="only names that begin so")
+    parser.add_argument(
+        "--again", action="append", help="make the rows of names that begin so anew"
+    )
     parser.add_argument("--seeds", type=int, help=f"default {len(SEEDS)}")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--out", type=Path, help="folder of CSV, table and plots")

@@ -58,36 +58,51 @@ Key = tuple[str, str, str, str, int]
 
 
 class Book:
-    """The rows, in memory and in a CSV that grows with every run."""
+    """The rows, in memory and in a CSV that grows with every run.
 
-    def __init__(self, path: Path) -> None:
+    Rows do not know which code made them: after a change, those of the policies it touched have to
+    be made `again` (beginnings of their names).
+    """
+
+    def __init__(self, path: Path, again: Sequence[str] = ()) -> None:
         self._path, self._lock = path, threading.Lock()
         self._rows: dict[Key, Row] = {}
-        if path.exists():
-            with path.open(newline="") as file:
-                for fact in csv.DictReader(file):
-                    self._keep(_row(fact))
-        else:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(",".join(field.name for field in fields(Row)) + "\n")
+        for row in _sound(path):
+            if not row.policy.startswith(tuple(again)):
+                self._keep(row)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(",".join(field.name for field in fields(Row)) + "\n")
+        self._write(self._rows.values())
 
     def get(self, key: Key) -> Row | None:
         """The row of a run that has been made."""
         return self._rows.get(key)
 
-    def add(self, rows: Iterable[Row]) -> None:
+    def add(self, rows: Sequence[Row]) -> None:
         """Keep and write rows."""
-        with self._lock, self._path.open("a", newline="") as file:
+        with self._lock:
             for row in rows:
                 self._keep(row)
-                csv.writer(file).writerow(asdict(row).values())
+            self._write(rows)
 
     def rows(self) -> list[Row]:
         """All rows."""
         return list(self._rows.values())
 
+    def _write(self, rows: Iterable[Row]) -> None:
+        with self._path.open("a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(asdict(row).values() for row in rows)
+
     def _keep(self, row: Row) -> None:
         self._rows[row.arena, row.size, row.policy, row.setting, row.seed] = row
+
+
+def _sound(path: Path) -> list[Row]:
+    """The rows of a CSV, but for a line that was being written when a run was broken off."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return [_row(fact) for fact in csv.DictReader(file) if None not in fact.values()]
 
 
 def _row(fact: Mapping[str, str]) -> Row:

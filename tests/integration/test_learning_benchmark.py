@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.learning.arenas import Arena
-from benchmarks.learning.contest import OPTIMUM, TUNING_SEEDS, Book, Contest, climbed
+from benchmarks.learning.contest import OPTIMUM, TUNING_SEEDS, Book, Contest, Row, climbed
 from benchmarks.learning.contestants import Contestant, Setting, contestants
 from benchmarks.learning.heads.learners import FullCovariance
 from benchmarks.learning.statistics import difference
@@ -122,6 +122,20 @@ def test_a_contest_goes_on_from_its_book(tmp_path: Path) -> None:
         lengths.append(len((tmp_path / "runs.csv").read_text().splitlines()))
     assert lengths[0] == lengths[1] == len(book.rows()) + 1
     assert not set(TUNING_SEEDS) & set(range(20))
+
+
+def test_a_book_drops_a_line_that_was_cut_off_and_what_is_to_be_made_again(tmp_path: Path) -> None:
+    """Three rows kept; the fourth is half a line; then one of two policies is wanted anew."""
+    path = tmp_path / "runs.csv"
+    rows = [
+        Row("patience", "20x10", policy, "", seed, 1.5, 0.0, 3.0, 40, 0.1)
+        for policy, seed in (("never", 0), ("never", 1), ("cap", 0))
+    ]
+    Book(path).add(rows)
+    with path.open("a") as file:
+        file.write("patience,20x10,cap,,1,1.")
+    assert rows == Book(path).rows()
+    assert rows[2:] == Book(path, again=["never"]).rows() == Book(path).rows()
 
 
 def test_a_policy_far_behind_runs_no_further(tmp_path: Path) -> None:
