@@ -1,10 +1,13 @@
 """Every world x every policy: tune, run on common random numbers, compare in pairs.
 
-    python -m benchmarks.learning [--quick] [--json] [--world NAME] [--policy X] [--again X]
+    python -m benchmarks.learning [--quick | --full] [--json] [--world W] [--policy P] [--again P]
 
 Rows go to a CSV as they are made, and a run that is broken off goes on from there; after a change
-to the code, --again makes the rows of the policies it touched anew. The full form
-holds 20 seeds in every arena; --quick two small arenas and three seeds, with untuned settings.
+to the code, --again makes the rows of the policies it touched anew. The usual form holds 20 seeds
+in every arena, most of them at a quarter of their world's size; --full has the worlds at their own
+size, which matters, since learning takes data; --quick two small arenas, three seeds and settings
+that are not tuned. With --policy, who starts from the costs of somebody left out starts from plain
+ones.
 """
 
 import argparse
@@ -19,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.learning import peers
-from benchmarks.learning.arenas import ARENAS, QUICK, Arena
+from benchmarks.learning.arenas import ARENAS, FULL, QUICK, Arena
 from benchmarks.learning.contest import Book, Contest, hold_all
 from benchmarks.learning.contestants import DEFAULT, FRONTIER, Contestant, contestants, quick
 from benchmarks.learning.reporting import (
@@ -82,6 +85,7 @@ def _asked() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="under two minutes")
+    parser.add_argument("--full", action="store_true", help="worlds at their own size; a day or so")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.add_argument("--world", action="append", choices=list(ARENAS), help="only this arena")
     parser.add_argument("--policy", action="append", help="only names that begin so")
@@ -91,14 +95,19 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help=f"default {len(SEEDS)}")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes")
     parser.add_argument("--out", type=Path, help="folder of CSV, table and plots")
-    return parser.parse_args()
+    found = parser.parse_args()
+    if found.full and any(name not in FULL for name in found.world or []):
+        parser.error(f"with --full there are the arenas {', '.join(FULL)}; leave out --full")
+    if found.quick and any(name not in QUICK for name in found.world or []):
+        parser.error(f"with --quick there are the arenas {', '.join(QUICK)}; leave out --quick")
+    return found
 
 
 def _plan(
     asked: argparse.Namespace,
 ) -> tuple[dict[str, Arena], dict[str, Contestant], Sequence[int]]:
     """Arenas, contestants and seeds."""
-    arenas = QUICK if asked.quick else ARENAS
+    arenas = QUICK if asked.quick else FULL if asked.full else ARENAS
     arenas = {n: a for n, a in arenas.items() if not asked.world or n in asked.world}
     who = quick() if asked.quick else contestants()
     prefixes = tuple(asked.policy or [""])

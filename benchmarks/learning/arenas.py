@@ -59,6 +59,13 @@ ARENAS: Final[dict[str, Arena]] = {
     "momentary_tenth": Arena("momentary", 60, mark=TENTH, cast=SMALL_CAST),
 }
 
+FULL: Final[dict[str, Arena]] = {
+    name: Arena(arena.world, 3000 if arena.world == "rare_events" else 600, options=arena.options)
+    for name, arena in ARENAS.items()
+    if arena.mark != TENTH
+}
+"""Learning takes data: with four times the users everybody gets a larger share of the optimum."""
+
 QUICK: Final[dict[str, Arena]] = {
     "patience": Arena("patience", 80, 60),
     "no_fatigue": Arena("no_fatigue", 80, 60),
