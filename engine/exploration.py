@@ -40,7 +40,7 @@ SMALLEST = 0.002
 _GRID = 2.0**22
 
 _QUANTILES = np.array([-3.0, -2.0, -1.2, -0.6, 0.0, 0.6, 1.2, 1.8, 2.4, 3.0, 4.0])
-_LEVELS = 64
+_LEVELS = 48
 _EVENLY = np.linspace(0.0, 1.0, _LEVELS)
 _NEVER_REACHED = 1e6
 """Deviations at which padding is certain to be below any level."""

@@ -100,7 +100,7 @@ def evaluate(
         str | None, typer.Option(help="Compare with this; default: the log.")
     ] = None,
     format: Annotated[  # noqa: A002 (the option's name)
-        str, typer.Option(help="decision-log, hillstrom, bank-marketing or fatigue-rollout.")
+        str, typer.Option(help="decision-log, or a public data set: see service/evaluating.py.")
     ] = "decision-log",
     column: Annotated[
         list[str] | None, typer.Option(help="ROLE=COLUMN, for a log of another shape.")
@@ -120,7 +120,7 @@ def evaluate(
     asked = evaluating.Question(
         log=log,
         format=format,
-        policies=policy or ["never", "random", "logged"],
+        policies=policy or [],
         against=against,
         prices=Prices(click_worth, unsubscribe_cost, send_cost),
         columns=column or [],

@@ -7,6 +7,7 @@ gate is for pipelines: exit code 3 unless the policy beats its reference.
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from engine.evaluation.readers.decision_log import decision_log
 from engine.evaluation.readers.fatigue_rollout import fatigue_rollout
 from engine.evaluation.readers.hillstrom import hillstrom
 from engine.evaluation.readers.mapped import Columns, mapped_log
+from engine.evaluation.readers.open_bandit import open_bandit
 from engine.evaluation.settings import Settings
 from engine.evaluation.specs import policy_of
 
@@ -31,6 +33,9 @@ READERS: Mapping[str, Callable[[Path], Log]] = {
     "hillstrom": hillstrom,
     "bank-marketing": bank_marketing,
     "fatigue-rollout": fatigue_rollout,
+    "open-bandit-all": partial(open_bandit, items=80),
+    "open-bandit-men": partial(open_bandit, items=34),
+    "open-bandit-women": partial(open_bandit, items=46),
 }
 """Public data sets; each reader's text says where to get the file."""
 FORMATS = ("decision-log", *READERS)
@@ -109,7 +114,8 @@ def columns_of(given: Sequence[str], features: tuple[str, ...]) -> Columns:
 
 def _compared(log: Log, asked: Question) -> tuple[Comparison, list[str]]:
     """The comparison, and the policies' names in the order asked for, the reference last."""
-    specs = list(dict.fromkeys([*asked.policies, *([asked.against] if asked.against else [])]))
+    wanted = asked.policies or _usual(log, asked.prices)
+    specs = list(dict.fromkeys([*wanted, *([asked.against] if asked.against else [])]))
     policies = [policy_of(spec, log, asked.prices) for spec in specs]
     names = [policy.name for policy in policies]
     reference = None if asked.against is None else names[specs.index(asked.against)]
@@ -131,14 +137,30 @@ def _compared(log: Log, asked: Question) -> tuple[Comparison, list[str]]:
         return compare(log, policies, Settings(asked.prices), reference, tell), names
 
 
+def _usual(log: Log, prices: Prices) -> list[str]:
+    """What is compared where nobody names policies: simple rules, and other prices if possible.
+
+    The repriced ones draw the frontier of value against unsubscribes.
+    """
+    if not log.randomised:
+        return ["never", "random"]
+    usual = ["never", "random", "best"]
+    if next(log.batches(1)).pmf is not None:
+        usual.append("logged")
+    if _has_forecasts(log):
+        usual += [f"repriced:{factor * prices.unsubscribe:g}" for factor in (0.25, 1.0, 4.0)]
+    return usual
+
+
+def _has_forecasts(log: Log) -> bool:
+    return "forecast:click" in next(log.batches(1)).targets
+
+
 def _held_back(log: Log, prices: Prices) -> list[HeldBack]:
     """Calibration of abstaining, where the log holds forecasts."""
-    if not log.randomised:
+    if not log.randomised or not _has_forecasts(log):
         return []
-    try:
-        return held_back(log.batches(), log.arms, prices)
-    except BadInput:  # a log without forecasts has nothing to calibrate
-        return []
+    return held_back(log.batches(), log.arms, prices)
 
 
 def _judged(comparison: Comparison, names: Sequence[str]) -> int:

@@ -1,9 +1,10 @@
 """Writing the decision log to a file: every decision with its candidates, law and labels.
 
 JSON Lines, or Parquet where the file is called so (DuckDB writes it; extra `evaluate`). User ids
-become keyed pseudonyms. An abstention that waited for nothing has both labels 0: nothing was sent,
-so nothing came of it; a row without labels would be dropped by whoever reads the file, and a log
-of sends alone cannot be evaluated. The file is written whole or not at all.
+become keyed pseudonyms. Labels are null while a decision is open. A resolved one has both: an
+abstention came to nothing, and a send whose user left by another send's doing did not make him
+leave; without labels such rows would be dropped, and a log of some of the decisions cannot be
+evaluated. The file is written whole or not at all.
 
 Limit: labels of one shard at a time are held in memory, a 64th of the log.
 """
@@ -102,13 +103,13 @@ async def _entries(store: Store, shard: int) -> AsyncIterator[LogEntry]:
 
 def _record(entry: LogEntry, known: Known, secret: bytes) -> dict[str, Any]:
     record = row_to_json(entry.row)
-    nothing_sent = 0.0 if record["action"] is None and known.status == "resolved" else None
+    nothing = 0.0 if known.status == "resolved" else None
     record["user_id"] = pseudonym(secret, record["user_id"])
     return record | {
         "status": known.status,
         "censored": known.status == "censored",
-        "click": nothing_sent if known.click is None else known.click,
-        "unsubscribe": nothing_sent if known.unsubscribe is None else known.unsubscribe,
+        "click": nothing if known.click is None else known.click,
+        "unsubscribe": nothing if known.unsubscribe is None else known.unsubscribe,
         "conversion": known.conversion,
     }
 

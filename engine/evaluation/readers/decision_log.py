@@ -2,8 +2,10 @@
 
 One record per decision in the form of `engine.decision_log.to_json`, with its labels beside it:
 `click` and `unsubscribe` (0, 1, or null while the attribution window is open), optionally
-`conversion` and `censored`. A decision that is unresolved or censored, or was never drawn
-(propensity null), is left out whole: neither its outcome nor its weight counts.
+`conversion` and `censored`. A decision that is censored or was never drawn (propensity null) is
+left out whole: neither its outcome nor its weight counts. So is everything from the first open
+decision on: abstentions resolve at once and sends wait for their windows, so what is resolved of
+the last days is mostly silence, and its weights would not average 1.
 
 The logger learned while it logged, so the log is called adaptive. Forecasts are kept as the stored
 targets `forecast:click` and `forecast:unsubscribe`, for re-pricing and for the calibration of
@@ -55,8 +57,13 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
 
 
 def _settled(table: Table) -> str:
-    known = "propensity IS NOT NULL AND click IS NOT NULL AND unsubscribe IS NOT NULL"
-    return f"{known} AND NOT COALESCE(censored, false)" if "censored" in table.types else known
+    """The condition of a row that counts."""
+    drawn = "propensity IS NOT NULL"
+    if "censored" in table.types:
+        drawn += " AND NOT COALESCE(censored, false)"
+    still_open = f"{drawn} AND (click IS NULL OR unsubscribe IS NULL)"
+    first = f'SELECT min(CAST("at" AS DOUBLE)) FROM {table.source} WHERE {still_open}'  # noqa: S608
+    return f"""{drawn} AND CAST("at" AS DOUBLE) < COALESCE(({first}), 'Infinity'::DOUBLE)"""
 
 
 def _expressions(table: Table, arms: tuple[str, ...], context: tuple[str, ...]) -> dict[str, str]:

@@ -122,13 +122,14 @@ def test_the_reader_takes_the_records_the_engine_writes(tmp_path: Path) -> None:
     assert [0.0, 0.01, 0.02] == pytest.approx(batch.targets["forecast:unsubscribe"][0].tolist())
 
 
-def test_unresolved_and_censored_decisions_are_left_out_whole(tmp_path: Path) -> None:
+def test_from_the_first_open_decision_on_and_censored_ones_are_left_out(tmp_path: Path) -> None:
+    """The last resolved ones are mostly abstentions, which resolve at once: they go as well."""
     made = records(10)
-    made[2]["unsubscribe"] = None
+    made[7]["unsubscribe"] = None
     made[3]["censored"] = True
     made[4]["propensity"] = None
     batch = next(decision_log(written(tmp_path / "log.jsonl", made)).batches())
-    assert (batch.time / 1000.0).astype(int).tolist() == [0, 1, 5, 6, 7, 8, 9]
+    assert (batch.time / 1000.0).astype(int).tolist() == [0, 1, 2, 5, 6]
 
 
 def test_decisions_without_candidates_or_with_other_contexts_are_read(tmp_path: Path) -> None:
