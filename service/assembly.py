@@ -1,5 +1,7 @@
 """From settings to running parts: the one place where they are put together."""
 
+from dataclasses import replace
+
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -8,7 +10,6 @@ from engine.outcome import Windows
 from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
-from engine.response import Prior
 from engine.rules import Rules, parse_caps, parse_tag_caps
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
@@ -23,10 +24,12 @@ from service.sweeping import Sweeper
 
 
 def priors(settings: Settings) -> Priors:
-    """What the heads believe before their first lesson."""
-    return Priors(
-        click=Prior(settings.click_base_rate),
-        unsubscribe=Prior(settings.unsubscribe_base_rate),
+    """What the heads believe before their first lesson; workers and learner must agree on it."""
+    known = Priors()
+    return replace(
+        known,
+        click=replace(known.click, base_rate=settings.click_base_rate),
+        unsubscribe=replace(known.unsubscribe, base_rate=settings.unsubscribe_base_rate),
     )
 
 
