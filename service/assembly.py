@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from numpy.random import Generator
+
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -108,13 +110,13 @@ async def open_store(settings: Settings) -> Store:
     )
 
 
-def assemble(settings: Settings, store: Store) -> Services:
-    """One API worker's parts around a store."""
+def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
+    """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
     live = Live(store, policy(settings), priors(settings))
     configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
-    decider = Decider(store, live, clock, sweeper, terms(settings))
+    decider = Decider(store, live, clock, sweeper, terms(settings), rng)
     return Services(
         settings=settings,
         store=store,
