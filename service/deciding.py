@@ -12,7 +12,7 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -24,6 +24,7 @@ from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
+from engine.explanation import removals
 from engine.outcome import Slice, Windows, slices
 from engine.policy import Drawn, Model, decide
 from engine.rules import Rules
@@ -48,6 +49,8 @@ from service.sweeping import Sweeper
 
 TRIES = 3
 MOST_DISOWNED = 10_000
+NO_ARM = "none"
+"""Of an answer that no arm gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,9 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
+    arm: str
+    removals: Mapping[Reason, int] = field(default_factory=dict)
+    """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
     problem: Problem | None = None
 
@@ -123,6 +129,19 @@ class Decider:
         except (StoreError, TimeoutError):
             pass
         return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+
+    def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
+        """The decision that `decide` would draw, were this asked now of a user in this state.
+
+        Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
+        """
+        model = self._live.model
+        if model is None:
+            raise StoreError("no model has been loaded yet; wait until /readyz says so")
+        requests = [_request(ask, user, model, self._terms, now)]
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
+        return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
@@ -302,6 +321,8 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        free_at=allowed.free_at,
+        time_zone=(ask.zone or terms.rules.zone).key,
     )
 
 
@@ -321,16 +342,23 @@ def _not_sent(commit: Commit, now: float) -> Event:
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
-    return Answer(commit.answer, decision.reason, decision.model_version)
+    return Answer(
+        commit.answer,
+        decision.reason,
+        decision.model_version,
+        decision.arm,
+        removals(decision),
+    )
 
 
 def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None, NO_ARM)
 
 
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
+    arm: str
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
@@ -341,6 +369,6 @@ def _replay(ask: Ask, earlier: Replayed) -> Answer:
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, problem=problem)
+        return Answer(b"", Reason.FALLBACK, None, NO_ARM, problem=problem)
     told = msgspec.json.decode(earlier.answer, type=_Repeated)
-    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)
+    return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)
