@@ -19,9 +19,16 @@ Between two levels of u the product G = prod_m F_m grows by dG; message m gets t
 d log F_m / sum_k d log F_k of it. So no probability is negative, and they sum to 1 - P(abstain),
 which no level enters and which only falls as r0 rises.
 
+Whether to send is asked again at the next decision, which message was sent is not. Drawn afresh
+each time, the most hopeful of many draws would decide and send too early, however unlikely each:
+half of all sends had a negative net. So P(abstain) is that of narrower draws, and the messages
+share the rest as the wide ones say; what is learned of them comes from sends, of which a day later
+brings as many. Only a user left in peace for long is tried by the wide draws.
+
 Inverse-gap weighting (SquareCB; Foster & Rakhlin 2020) is the second explorer behind the same
 signature. Differences from the papers: Thompson's draw is replaced by its law; small entries are
-given to the larger ones; a floor is mixed in for messages known to be harmless.
+given to the larger ones; a floor is mixed in for messages known to be harmless; silence is weighed
+with less noise.
 """
 
 from dataclasses import dataclass, replace
@@ -88,6 +95,8 @@ class Options:
     """(N,) what silence is worth."""
     offered: NDArray[np.bool_]
     """(N, K) which entries are candidates; the rest is padding."""
+    tried: NDArray[np.bool_] | None = None
+    """(N,) users left in peace for so long that they are tried; None: nobody."""
 
 
 class Explorer(Protocol):
@@ -105,16 +114,30 @@ class Explorer(Protocol):
 class Thompson:
     """Each message with the probability that it is the best, by the model's own uncertainty."""
 
-    scale: float = 0.5
+    scale: float = 0.35
     """Multiplies the standard deviations: below 1 explores less than the posterior would."""
+    haste: float = 0.3
+    """Multiplies them once more where silence is weighed against sending; 1 is Thompson's law."""
     name: str = "thompson"
 
     def probabilities(self, options: Options) -> Floats:
         """See the module's text for the law. Cost grows with the candidates that can still win."""
+        law = self._law(options, self.scale)
+        if self.haste == 1.0:
+            return law
+        calm = self._law(options, self.scale * self.haste)
+        send, found = calm.sum(axis=1, keepdims=True), law.sum(axis=1, keepdims=True)
+        # Where the wide draws see no send, nor do the narrow ones, but for what both round off.
+        calm = np.where(found > 0, law * (send / np.where(found > 0, found, 1.0)), calm)
+        return calm if options.tried is None else np.where(options.tried[:, None], law, calm)
+
+    @staticmethod
+    def _law(options: Options, scale: float) -> Floats:
+        """Thompson's law with all standard deviations times `scale`."""
         options = replace(
             options,
-            shared=options.shared * self.scale,
-            own=np.maximum(options.own * self.scale, _NARROWEST),
+            shared=options.shared * scale,
+            own=np.maximum(options.own * scale, _NARROWEST),
         )
         able = _able_to_win(options)
         result = np.zeros_like(options.mean)

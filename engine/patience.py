@@ -106,7 +106,9 @@ class LearnedPatience:
     ) -> None:
         """Times in seconds: how far ahead value counts, the mean time between a user's decisions,
         and the minimum gap after a send. `most_price` is in clicks. `keys` declares which context
-        keys last and which pass. `strength` multiplies both costs.
+        keys last and which pass. `strength` is how many unsubscribes one is counted for, now and
+        in the future that is priced: multiplying the costs of an unchanged future instead would
+        silence users altogether, because a first send is worth but a little more than waiting.
         """
         self._horizon, self._gap, self._gap_after_send = horizon, gap, max(gap, gap_after_send)
         self._most_price, self._strength = most_price, strength
@@ -124,9 +126,9 @@ class LearnedPatience:
         of = process(pace)
         values = self._solved(outlook, of)
         waiting, sending = of.at(outlook.burdens, values)
-        scale = np.where(outlook.offered.any(axis=1), self._strength * outlook.value, 0.0)
+        scale = np.where(outlook.offered.any(axis=1), outlook.value, 0.0)
         price = np.clip(waiting - sending, 0.0, self._most_price)
-        return scale * np.maximum(sending, 0.0), scale * price
+        return scale * self._strength * np.maximum(sending, 0.0), scale * price
 
     def _solved(self, outlook: Outlook, of: Process) -> Floats:
         """(N, G) worth of the future at every burden of the grid."""
@@ -136,7 +138,8 @@ class LearnedPatience:
         worth = expit(click) - (outlook.send_cost / unit)[:, None, None, :]
         if not outlook.offered.all():
             worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
-        offers = Offers(worth, expit(-leave), weights)
+        stays = np.maximum(1.0 - self._strength * expit(leave), 0.0)
+        offers = Offers(worth, stays, weights)
         kinds = _kinds(worth[:, 0, -1], leave[:, 0, -1])
         starts = self._starts.setdefault(
             (of.pace, weights.size), Starts(of.grid.size, weights.size)

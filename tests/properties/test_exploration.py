@@ -22,7 +22,7 @@ from engine.exploration import (
 from tests.unit.engine.offers import as_drawn, offer, offers, permuted, together, with_rho
 from tests.unit.engine.reference import by_monte_carlo, by_quadrature, noise, total_variation
 
-FULL = Thompson(scale=1.0)
+FULL = Thompson(scale=1.0, haste=1.0)
 GRID = 2.0**-22
 explorers = st.sampled_from([FULL, Thompson(), InverseGap(), InverseGap(gamma=2000.0)])
 
