@@ -210,7 +210,7 @@ def test_what_is_declared_is_not_guessed() -> None:
 
 
 def test_moments_stand_for_the_pool_in_equal_parts() -> None:
-    """Eight means of a normal number: their mean is 0, their spread nearly that of the pool."""
+    """Six means of a normal number: their mean is 0, their spread nearly that of the pool."""
     moments = Moments({"hour": "moment"})
     rng = np.random.default_rng(0)
     learner = Learner(Priors())
@@ -226,7 +226,7 @@ def test_moments_stand_for_the_pool_in_equal_parts() -> None:
         learner.learn(Lesson("click", good, 1.0, 0.0, 0.0, first=False, teaching=lesson))
     nodes = moments.nodes(learner.snapshot(2))
     values = [float(node.values.sum()) for node in nodes]
-    assert 8 == len(nodes)
+    assert 6 == len(nodes)
     assert values == sorted(values)
     assert abs(np.mean(values)) < 0.1
     assert 0.85 < np.std(values) < 1.0
