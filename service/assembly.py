@@ -1,5 +1,9 @@
 """From settings to running parts: the one place where they are put together."""
 
+from dataclasses import replace
+
+from numpy.random import Generator
+
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -8,7 +12,6 @@ from engine.outcome import Windows
 from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
-from engine.response import Prior
 from engine.rules import Rules, parse_caps, parse_tag_caps
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
@@ -23,10 +26,12 @@ from service.sweeping import Sweeper
 
 
 def priors(settings: Settings) -> Priors:
-    """What the heads believe before their first lesson."""
-    return Priors(
-        click=Prior(settings.click_base_rate),
-        unsubscribe=Prior(settings.unsubscribe_base_rate),
+    """What the heads believe before their first lesson; workers and learner must agree on it."""
+    known = Priors()
+    return replace(
+        known,
+        click=replace(known.click, base_rate=settings.click_base_rate),
+        unsubscribe=replace(known.unsubscribe, base_rate=settings.unsubscribe_base_rate),
     )
 
 
@@ -105,13 +110,13 @@ async def open_store(settings: Settings) -> Store:
     )
 
 
-def assemble(settings: Settings, store: Store) -> Services:
-    """One API worker's parts around a store."""
+def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
+    """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
     live = Live(store, policy(settings), priors(settings))
     configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
-    decider = Decider(store, live, clock, sweeper, terms(settings))
+    decider = Decider(store, live, clock, sweeper, terms(settings), rng)
     return Services(
         settings=settings,
         store=store,

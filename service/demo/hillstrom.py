@@ -109,7 +109,8 @@ def replay(
     abstained: list[float] = []
     with running_service(settings(send_cost)) as service, service.client() as client:
         for arm in ("mens", "womens"):
-            client.call("PUT", f"/v1/messages/{arm}", {"channel": "email"})
+            body = {"attributes": {"goods": arm}, "channel": "email"}
+            client.call("PUT", f"/v1/messages/{arm}", body)
         for day, rows in enumerate(_batches(order)):
             batch = [customers[row] for row in rows]
             actions = _pass(client, day, rows, batch)

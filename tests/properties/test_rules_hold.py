@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +87,7 @@ class Life:
 
     def __init__(self) -> None:
         self.store = MemoryStore(half_life_s=DAY, tombstone_secret=b"test")
-        self.held: Services = assemble(RULES, self.store)
+        self.held: Services = assemble(RULES, self.store, np.random.default_rng(1))
         self.held.clock.arrival(START)
         self.log: list[Logged] = []
         self.read: dict[str, str] = dict.fromkeys(USERS, "0-0")

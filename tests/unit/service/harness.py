@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import numpy as np
 from fastapi import FastAPI
 
 from engine.errors import StoreError
@@ -88,7 +89,7 @@ async def worker(
 ) -> AsyncIterator[Worker]:
     """A started worker with the message `sale` in its catalog."""
     store = store or new_store()
-    held = assemble(chosen or settings(), store)
+    held = assemble(chosen or settings(), store, np.random.default_rng(1))
     app = create_app(held)
     key = await create_key(store, Scope)
     transport = httpx.ASGITransport(app)
