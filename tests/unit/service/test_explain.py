@@ -108,7 +108,12 @@ async def test_an_explanation_leaves_no_trace() -> None:
             )
 
         before = await everything()
-        users: list[dict[str, Any]] = [{"user_id": "u1"}, {"user_id": "new"}, {"state": {"burden": 2}}, {}]
+        users: list[dict[str, Any]] = [
+            {"user_id": "u1"},
+            {"user_id": "new"},
+            {"state": {"burden": 2}},
+            {},
+        ]
         for given in users:
             await explained(running, context={"hour": 4}, **given)
         assert before == await everything()
@@ -117,7 +122,12 @@ async def test_an_explanation_leaves_no_trace() -> None:
 
 
 async def test_what_cannot_be_explained_is_refused_in_a_sentence(running: Worker) -> None:
-    bad = [{"messages": ["a", "a"]}, {"time_zone": "Mars"}, {"state": {"burden": -1}}, {"at": "x"}]
+    bad: list[dict[str, Any]] = [
+        {"messages": ["a", "a"]},
+        {"time_zone": "Mars"},
+        {"state": {"burden": -1}},
+        {"at": "x"},
+    ]
     for given in bad:
         response = await ask(running, **given)
         assert 422 == response.status_code, response.text
