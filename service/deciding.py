@@ -1,8 +1,9 @@
 """From questions to durable answers: read, decide, commit, and only then answer.
 
-The commit compares the user's state with what was read, for every action; when somebody else was
-quicker, the fresh state is scored and drawn anew, up to `TRIES` times, then the answer is a
-recorded abstention with reason `contention`. When the store or the model is out of reach, the
+The commit compares the user's state with what was read, for every action, and the version of the
+catalog with the one in force; when somebody else was quicker, the fresh state is scored and drawn
+anew with the fresh catalog, up to `TRIES` times, then the answer is a recorded abstention with
+reason `contention`. When the store or the model is out of reach, the
 answer is the unrecorded abstention `fallback`, in time.
 
 A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
@@ -135,9 +136,6 @@ class Decider:
         self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
     ) -> None:
         """Decide questions of distinct users; fills in `answers`."""
-        model = self._live.model
-        if model is None:
-            raise StoreError("no model has been loaded yet; wait until /readyz says so")
         reads = await self._store.read_users(
             [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave]
         )
@@ -150,8 +148,14 @@ class Decider:
         for _ in range(TRIES):
             if not users:
                 return
-            users = await self._attempt(asks, users, model, now, answers)
+            users = await self._attempt(asks, users, self._model(), now, answers)
         await self._give_up(asks, users, now, answers)
+
+    def _model(self) -> Model:
+        model = self._live.model
+        if model is None:
+            raise StoreError("no model has been loaded yet; wait until /readyz says so")
+        return model
 
     async def _attempt(
         self,
@@ -185,6 +189,8 @@ class Decider:
                 answers[i] = _replay(asks[i], result)
             else:
                 answers[i] = _answer(commit, one.decision)
+        if any(isinstance(result, Conflict) and result.outdated for result in results):
+            await self._live.refresh()
         return changed
 
     async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
@@ -263,6 +269,7 @@ class Decider:
             else None,
             gain_event="conversion" if model.policy.unprompted else "click",
             idempotency=ask.idempotency,
+            catalog_version=model.catalog.version,
         )
 
     def _disown(self, commits: Iterable[Commit]) -> None:

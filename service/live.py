@@ -1,6 +1,7 @@
 """What one API worker decides with: the newest snapshot and catalog, swapped by reference.
 
-`refresh` is called every half second and whenever somebody asks for the model. A snapshot that
+`refresh` is called every half second, whenever somebody asks for the model, and when a commit is
+refused because a newer catalog is in force. A snapshot that
 cannot be read is refused with a log line and the one in use stays in use; only a worker that never
 had one is not ready.
 """
@@ -25,6 +26,7 @@ class Live:
         self._policy = policy
         self._priors = priors
         self._refused: int | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._warned = False
         self.snapshot = Snapshot.cold((priors.click, priors.unsubscribe))
         self.catalog = Catalog()
@@ -32,6 +34,10 @@ class Live:
 
     async def refresh(self) -> None:
         """Take up what is new; raises `StoreError`, and then what was in use stays in use."""
+        async with self._one_at_a_time:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         await self._refresh_catalog()
         await self._refresh_snapshot()
         known = self.model
@@ -45,9 +51,10 @@ class Live:
     async def _refresh_catalog(self) -> None:
         if await self._store.catalog_version() == self.catalog.version:
             return
-        version, bodies = await self._store.catalog()
-        messages = {name: parse_message(name, body) for name, body in sorted(bodies.items())}
-        self.catalog = Catalog(version, messages)
+        stored = await self._store.catalog()
+        bodies = sorted(stored.messages.items())
+        messages = {name: parse_message(name, body) for name, body in bodies}
+        self.catalog = Catalog(stored.version, messages, stored.paused)
 
     async def _refresh_snapshot(self) -> None:
         version = await self._store.current_version()
