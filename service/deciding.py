@@ -14,7 +14,7 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,9 +25,8 @@ from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
-from engine.outcome import Slice, Windows, slices
+from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
-from engine.rules import Rules
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
@@ -46,6 +45,7 @@ from service.store.protocol import (
     UserRead,
 )
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 TRIES = 3
 MOST_DISOWNED = 10_000
@@ -77,20 +77,6 @@ class Answer:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a deployment set for its decisions, besides the policy."""
-
-    value: float = 1.0
-    """Worth of one click where a request names none."""
-    rules: Rules = field(default_factory=Rules)
-    windows: Windows = Windows()
-    confirm_window: float = 86400.0
-    """Seconds within which a deferred send must be confirmed."""
-    timeout: float = 0.25
-    """Seconds after which a single answer is the fallback; a batch gets as much per 100 items."""
-
-
 class Decider:
     """Answers questions; never raises for a store that is away."""
 
@@ -100,16 +86,19 @@ class Decider:
         live: Live,
         clock: Clock,
         sweeper: Sweeper,
-        terms: Terms,
         rng: Generator | None = None,
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
         self._sweeper = sweeper
-        self._terms = terms
         self._rng = rng or np.random.default_rng()
         self._disowned: list[Commit] = []
+
+    @property
+    def _terms(self) -> Terms:
+        """As they are in force now; they may change between two questions."""
+        return self._live.terms
 
     async def decide(self, asks: Sequence[Ask]) -> list[Answer]:
         """An answer for each question, in order; the same user twice is decided in order."""

@@ -12,24 +12,25 @@ from engine.catalog import Catalog, parse_message
 from engine.context import WARN_USE
 from engine.errors import ModelFormatError
 from engine.learning import Priors
-from engine.policy import Model, Policy
+from engine.policy import Model
 from engine.snapshot import Snapshot, from_bytes
 from service.logs import logger
 from service.store.protocol import Store
+from service.terms import Terms
 
 
 class Live:
     """The model in use; `model` is None until the store was reached once."""
 
-    def __init__(self, store: Store, policy: Policy, priors: Priors) -> None:
+    def __init__(self, store: Store, terms: Terms, priors: Priors) -> None:
         self._store = store
-        self._policy = policy
         self._priors = priors
         self._refused: int | None = None
         self._one_at_a_time = asyncio.Lock()
         self._warned = False
         self.snapshot = Snapshot.cold((priors.click, priors.unsubscribe))
         self.catalog = Catalog()
+        self.terms = terms
         self.model: Model | None = None
 
     async def refresh(self) -> None:
@@ -46,7 +47,7 @@ class Live:
             or known.snapshot is not self.snapshot
             or known.catalog is not self.catalog
         ):
-            self.model = Model(self._policy, self.snapshot, self.catalog)
+            self.model = Model(self.terms.policy, self.snapshot, self.catalog)
 
     async def _refresh_catalog(self) -> None:
         if await self._store.catalog_version() == self.catalog.version:
