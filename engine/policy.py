@@ -222,6 +222,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         p0=p0,
         abstain_reward=np.where(asked.trials, 0.0, reward),
         offered=asked.offered,
+        tried=asked.trials,
     )
     law = rounded(policy.explorer.probabilities(options))
     harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
