@@ -99,7 +99,7 @@ async def test_an_explanation_leaves_no_trace() -> None:
 
         async def everything() -> tuple[bytes, list[str], Any, bytes]:
             metrics = (await running.client.get("/metrics")).text.splitlines()
-            policy = running.held.live._policy
+            policy = running.held.live.terms.policy
             return (
                 pickle.dumps({name: getattr(running.store, name) for name in vars(running.store)}),
                 [line for line in metrics if line.startswith(("forbear_dec", "forbear_block"))],
