@@ -4,7 +4,8 @@ A rule removes candidates before anything is scored; it never enters learning as
 removal has a reason from `decision.Reason`: the first rule that holds, in the order below, and the
 time at which this rule lets the message go, where time alone does that.
 
-A transactional message passes days, quiet hours, gap and caps. It is a send like any other
+A transactional message passes days, quiet hours, gap and caps, the user's own too, never an
+unsubscribe from its channel. It is a send like any other
 afterwards: the user's patience and slots are spent by it.
 
 Tiers are lexicographic and come last: where any message passes all other rules, those of a lower
@@ -28,6 +29,7 @@ from zoneinfo import ZoneInfo
 
 from engine.catalog import Catalog, Message
 from engine.condition import fulfilled
+from engine.consent import EVERYWHERE, Consent
 from engine.decision import Context, Reason
 from engine.history import Send
 from engine.rules import Cap, Rules
@@ -53,7 +55,9 @@ class Asking:
     zone: ZoneInfo | None = None
     """The user's; None takes the configured one."""
     history: Sequence[Send] = ()
-    unsubscribed: bool = False
+    consent: Consent = EVERYWHERE
+    tolerance: Cap | None = None
+    """Most sends the user himself wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,15 @@ def eligible(
     catalog: Catalog, wanted: Sequence[str] | None, rules: Rules, asking: Asking
 ) -> Eligible:
     """Split the messages asked for (None: all there are) into candidates and blocked."""
-    if asking.unsubscribed:
+    if asking.consent.nowhere:
         return Eligible((), (), Reason.UNSUBSCRIBED)
     if rules.paused or catalog.paused:
         return Eligible((), (), Reason.PAUSED)
     known, unknown = _known(catalog, wanted)
-    everywhere, full = _team_rule(rules, asking), _full_tags(rules, asking)
-    if not (everywhere or full or catalog.ruled):
+    if known and not any(asking.consent.allows(catalog.messages[name].channel) for name in known):
+        return Eligible((), (), Reason.UNSUBSCRIBED)
+    everywhere, full = _user_rule(rules, asking), _full_tags(rules, asking)
+    if asking.consent.whole and not (everywhere or full or catalog.ruled):
         return Eligible(known, unknown)
     holds = {
         name: hold
@@ -128,14 +134,11 @@ def _hold(
 
 
 def _own_rule(message: Message, asking: Asking) -> Hold | None:
-    """The message's own rule against sending it now."""
-    now = asking.now
-    if message.paused:
-        return Hold(Reason.PAUSED, None)
-    if message.starts and now < message.starts.timestamp():
-        return Hold(Reason.NOT_STARTED, message.starts.timestamp())
-    if message.ends and now >= message.ends.timestamp():
-        return Hold(Reason.EXPIRED, None)
+    """The rule against sending this message now, whatever was sent before of others."""
+    if not asking.consent.allows(message.channel):
+        return Hold(Reason.UNSUBSCRIBED, None)
+    if closed := _closed(message, asking.now):
+        return closed
     if message.when and not fulfilled(message.when, asking.context):
         return Hold(Reason.CONDITION, None)
     if not message.cooldown_s:
@@ -144,8 +147,19 @@ def _own_rule(message: Message, asking: Asking) -> Hold | None:
     return Hold(Reason.COOLDOWN, max(same) + message.cooldown_s) if same else None
 
 
-def _team_rule(rules: Rules, asking: Asking) -> Hold | None:
-    """The team's rule against any send to this user now, unless it is transactional."""
+def _closed(message: Message, now: float) -> Hold | None:
+    """Whether the message is sent to nobody at this time."""
+    if message.paused:
+        return Hold(Reason.PAUSED, None)
+    if message.starts and now < message.starts.timestamp():
+        return Hold(Reason.NOT_STARTED, message.starts.timestamp())
+    if message.ends and now >= message.ends.timestamp():
+        return Hold(Reason.EXPIRED, None)
+    return None
+
+
+def _user_rule(rules: Rules, asking: Asking) -> Hold | None:
+    """The rule against any send to this user now, unless it is transactional."""
     now, zone = asking.now, asking.zone or rules.zone
     if rules.week and not rules.week.allows(now, zone):
         return Hold(Reason.DAY, rules.week.next_after(now, zone))
@@ -153,6 +167,9 @@ def _team_rule(rules: Rules, asking: Asking) -> Hold | None:
         return Hold(Reason.QUIET_HOURS, rules.quiet_hours.end_after(now, zone))
     if rules.min_gap_s and (recent := [send.at for send in _since(asking, rules.min_gap_s)]):
         return Hold(Reason.GAP, max(recent) + rules.min_gap_s)
+    wish = asking.tolerance
+    if wish and (free := _frees(wish, asking)) is not None:
+        return Hold(Reason.TOLERANCE, free)
     full = [free for cap in rules.caps if (free := _frees(cap, asking)) is not None]
     return Hold(Reason.CAP, max(full)) if full else None
 

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.random import Generator
 
+from engine.catalog import DEFAULT_CHANNEL
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
@@ -28,6 +29,7 @@ from engine.errors import StoreError
 from engine.explanation import removals
 from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
+from engine.rules import with_tolerance
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
@@ -252,6 +254,7 @@ class Decider:
     def _commit(self, ask: Ask, user: StoredUser, drawn: Drawn, model: Model, now: float) -> Commit:
         decision, windows = drawn.decision, self._terms.windows
         chosen = decision.chosen
+        message = model.catalog.messages.get(decision.action or "")
         due: tuple[Slice, ...] = ()
         if drawn.teaching:
             due = slices(now, "click", model.snapshot.delays.click, windows)
@@ -263,7 +266,8 @@ class Decider:
             now=now,
             decision_id=decision.decision_id,
             action=decision.action,
-            tags=() if decision.action is None else model.catalog.messages[decision.action].tags,
+            tags=() if message is None else message.tags,
+            channel=DEFAULT_CHANNEL if message is None else message.channel,
             row=to_row(decision),
             answer=answer_body(decision),
             burden_after=None if chosen is None else decision.burden + 1.0,
@@ -306,11 +310,12 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
 
 
 def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed)
+    context = with_tolerance(ask.context, user.tolerance)
+    asking = Asking(now, context, ask.zone, user.history, user.consent, user.tolerance)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
-        context=ask.context,
+        context=context,
         candidates=allowed.candidates,
         blocked=allowed.blocked,
         barred=allowed.barred,

@@ -15,7 +15,7 @@ router = APIRouter(tags=["users"])
 
 @router.get(
     "/v1/users/{user_id:path}",
-    summary="Burden, counters, and whether notifications are off",
+    summary="Burden, counters, consent by channel and tolerance",
     openapi_extra=declared(Scope.READ, UserAnswer),
 )
 async def get_user(request: Request, user_id: str) -> Response:
@@ -28,6 +28,9 @@ async def get_user(request: Request, user_id: str) -> Response:
         user_id=user_id,
         burden=decayed(user.burden, user.burden_at, held.clock.now(), half_life),
         unsubscribed=user.unsubscribed,
+        consent=dict.fromkeys(sorted(user.consent.exceptions), not user.consent.everywhere)
+        | {"others": user.consent.everywhere},
+        tolerance=None if user.tolerance is None else str(user.tolerance),
         decisions=user.decisions,
         sends=user.sends,
         clicks=user.clicks,

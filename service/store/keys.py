@@ -9,7 +9,9 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
 
     {sNN}:u:USER         hash    the user's state
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
-                                 x "1" when unsubscribed, d decisions, s sends, c clicks,
+                                 x consent: + or - and the channels that are exceptions to it
+                                 (all of them), y tolerance, a cap as written (none),
+                                 d decisions, s sends, c clicks,
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
                                  for erasure; expires with the last of them
@@ -19,7 +21,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  u user, a decided at, e id of its log entry, h hazard,
                                  s status (open), g gain event (click), p last_send_at before it,
                                  b "1" while a send counts in the burden (an abstention),
-                                 m its mark in the user's recent sends,
+                                 m its mark in the user's recent sends, c its channel (push),
                                  o confirm by, w "1" until confirmed, k idempotency record,
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";
@@ -32,9 +34,10 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
     {sNN}:log            stream  the decision log: entries of kind "decision" (u user, d decision,
                                  status, row, teaching, slices), "labels" (d, status, click,
                                  unsubscribe; the last one of a decision holds) and "event" (u, d,
-                                 id, type, now, at, value, status). Decisions refer to their entry:
-                                 trim it only behind the exporter and behind the retention
-    {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
+                                 id, type, now, at, value, status, channel, tolerance).
+                                 Decisions refer to their entry: trim it only behind the exporter
+                                 and behind the retention
+    {sNN}:tombstones     hash    keyed hash of an erased user who had left a channel -> his consent
     {sNN}:catalog        string  version of the catalog in force: a decision made with an older one
                                  is refused; written before a change is acknowledged
 
@@ -61,7 +64,7 @@ import re
 from service.store.protocol import SHARDS
 
 FORMAT_KEY = "forbear:format"
-FORMAT_VERSION = b"1"
+FORMAT_VERSION = b"2"
 """Raised when an older service would misread what a newer one writes, or the reverse."""
 
 CATALOG_MESSAGES = "{catalog}:messages"

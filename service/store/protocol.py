@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from engine.catalog import DEFAULT_CHANNEL
+from engine.consent import EVERYWHERE, Consent
 from engine.history import History
 from engine.outcome import HeadName, Slice
+from engine.rules import Cap
 
 SHARDS = 64
 """Fixed for the life of a deployment: user ids are spread over this many hash tags."""
@@ -29,9 +32,15 @@ class EventType(StrEnum):
     DISMISS = "dismiss"
     CONVERSION = "conversion"
     SENT = "sent"
+    TOLERANCE = "tolerance"
+    """The user said how often he wants to be messaged, or that he does not mind any more."""
     NOT_SENT = "not_sent"
     """The answer was not carried out: teaches nothing, and a send's burden is taken back."""
     EXTERNAL_SEND = "external_send"
+
+
+ABOUT_CONSENT = frozenset({EventType.UNSUBSCRIBE, EventType.SUBSCRIBE})
+"""Events that say which channels a user wants."""
 
 
 class EventStatus(StrEnum):
@@ -57,13 +66,20 @@ class StoredUser:
     burden_at: float = 0.0
     last_send_at: float | None = None
     first_seen_at: float | None = None
-    unsubscribed: bool = False
+    consent: Consent = EVERYWHERE
     decisions: int = 0
     sends: int = 0
     """Sends through Forbear that were not taken back by not_sent; external sends not included."""
     clicks: int = 0
     history: History = ()
     """Recent sends, external ones included, without those taken back; all that caps depend on."""
+    tolerance: Cap | None = None
+    """Most sends the user himself wants, where he said so."""
+
+    @property
+    def unsubscribed(self) -> bool:
+        """Whether any channel was left."""
+        return not self.consent.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +127,8 @@ class Commit:
     """Which event is this decision's click label."""
     tags: tuple[str, ...] = ()
     """Of the message sent: what tag caps count by."""
+    channel: str = DEFAULT_CHANNEL
+    """Of the message sent."""
     idempotency: Idempotency | None = None
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
@@ -163,6 +181,10 @@ class Event:
     """When the sender says it happened; logged, and the start of nothing."""
     decision_id: str | None = None
     value: float | None = None
+    channel: str | None = None
+    """Left or joined; None: that of the named decision's message, without one all of them."""
+    tolerance: Cap | None = None
+    """Of a tolerance event; None: any number of sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +220,10 @@ class LogEntry:
     type: str = ""
     """Of an event."""
     value: float | None = None
+    channel: str = ""
+    """Of an unsubscribe or subscribe: the one left or joined; empty: all of them."""
+    tolerance: str = ""
+    """Of a tolerance event: the cap as written; empty: any number of sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +273,7 @@ class Store(Protocol):
     async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
         """Each user's state, or the replay of an answer given before; order kept.
 
-        A tombstone left by erasure makes its user read as unsubscribed.
+        A tombstone left by erasure makes its user read as off the channels he had left.
         """
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
@@ -255,8 +281,8 @@ class Store(Protocol):
 
         The comparison is made for every action, abstaining too: refusing only sends would make
         the recorded rows conditional on success and their propensities wrong. A send to a user
-        who is unsubscribed is a conflict whatever the version. An abstention does not raise the
-        version (nothing a decision depends on has changed). Appends the row to the shard's log.
+        who has left its channel is a conflict whatever the version. An abstention does not raise
+        the version (nothing a decision depends on has changed). Appends the row to the shard's log.
         A send joins the user's history with the new version as its mark; all that changes the
         history raises the version, so what the rules allowed at that version still holds.
         A decision made with an older catalog than the one in force is a conflict too, whatever its
@@ -286,11 +312,13 @@ class Store(Protocol):
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:
         """Delete all that leads back to the user; what was deleted, counted by kind.
 
-        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing.
+        A user who has left a channel leaves one keyed-hash tombstone that goes on suppressing.
         """
 
-    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
-        """Mark users as unsubscribed without teaching anything; how many were not before."""
+    async def import_unsubscribed(
+        self, user_ids: Sequence[str], now: float, channel: str | None = None
+    ) -> int:
+        """Take users off a channel, or off all, teaching nothing; how many were not off before."""
 
     async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
         """Entries of one shard's decision log with id > `after` ("0-0": all), oldest first."""

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from engine.consent import EVERYWHERE, parse_consent
 from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
+from engine.rules import parse_cap
 from service.store.keys import TAGS, idempotency_name, shard_of, tombstone
 from service.store.protocol import (
     Commit,
@@ -95,25 +97,26 @@ class Deciding(Part):
             record,
             _sent(commit),
             commit.catalog_version,
+            commit.channel,
         )
 
 
 def user_from_reply(fields: Sequence[bytes | None]) -> StoredUser:
     """A user's state from the fields that shard.lua reads."""
-    version, burden, burden_at, last, first, unsubscribed, decisions, sends, clicks, history = (
-        fields
-    )
+    version, burden, burden_at, last, first, consent, decisions, *rest = fields
+    sends, clicks, history, tolerance = rest
     return StoredUser(
         int(version or 0),
         float(burden or 0.0),
         float(burden_at or 0.0),
         None if last is None else float(last),
         None if first is None else float(first),
-        unsubscribed is not None,
+        EVERYWHERE if consent is None else parse_consent(consent.decode()),
         int(decisions or 0),
         int(sends or 0),
         int(clicks or 0),
         () if history is None else _decode_history(history),
+        None if tolerance is None else parse_cap(tolerance.decode()),
     )
 
 

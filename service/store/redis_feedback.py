@@ -51,7 +51,9 @@ class Feedback(Part):
             "log_entries": await self._erase_log(shard, user_id)
         }
 
-    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
+    async def import_unsubscribed(
+        self, user_ids: Sequence[str], now: float, channel: str | None = None
+    ) -> int:
         """One script per shard concerned, all in one round trip."""
         by_shard: dict[int, list[Argument]] = defaultdict(list)
         for user_id in user_ids:
@@ -62,7 +64,7 @@ class Feedback(Part):
         return sum(
             await self._client.run(
                 [
-                    call("import_unsubscribed", TAGS[shard], now, *users)
+                    call("import_unsubscribed", TAGS[shard], now, channel or b"", *users)
                     for shard, users in by_shard.items()
                 ]
             )
@@ -91,6 +93,8 @@ class Feedback(Part):
             b"" if event.value is None else event.value,
             self._rules.half_life_s,
             self._rules.retention_s,
+            event.channel or b"",
+            b"" if event.tolerance is None else str(event.tolerance),
         )
 
     async def _erase_log(self, shard: int, user_id: str) -> int:
@@ -125,6 +129,8 @@ def _log_entry(entry_id: bytes, flat: Sequence[bytes]) -> LogEntry:
         unsubscribe=_label(fields.get(b"unsubscribe")),
         type=fields.get(b"type", b"").decode(),
         value=float(value) if value else None,
+        channel=fields.get(b"channel", b"").decode(),
+        tolerance=fields.get(b"tolerance", b"").decode(),
     )
 
 

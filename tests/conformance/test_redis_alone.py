@@ -219,7 +219,9 @@ async def test_of_two_processes_one_wins_each_race(redis_store: RedisStore, redi
 async def test_another_format_is_refused(redis_store: RedisStore, raw: Any, redis_url: str) -> None:
     await redis_store.ping()
     raw.set(keys.FORMAT_KEY, b"0")
-    with pytest.raises(StoreError, match=r"format version 0, this Forbear reads version 1; start"):
+    with pytest.raises(
+        StoreError, match=r"format version 0, this Forbear reads version \d+; start"
+    ):
         await RedisStore.open(redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
 
 

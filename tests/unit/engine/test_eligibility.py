@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.catalog import Catalog, Message
+from engine.consent import NOWHERE
 from engine.decision import Reason
 from engine.eligibility import Asking, eligible
 from engine.history import BY_OTHERS, History, Send
@@ -52,7 +53,7 @@ def test_the_kill_switch_bars_every_message() -> None:
 
 
 def test_who_has_unsubscribed_gets_not_even_a_receipt() -> None:
-    left = eligible(THREE, ["receipt"], NONE, Asking(NOW, unsubscribed=True))
+    left = eligible(THREE, ["receipt"], NONE, Asking(NOW, consent=NOWHERE))
     assert ((), Reason.UNSUBSCRIBED) == (left.candidates, left.barred)
 
 
