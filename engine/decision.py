@@ -139,6 +139,8 @@ class Decision:
     policy: str
     model_version: int
     encoder_version: int
+    configuration_version: int = 0
+    """Of the catalog, rules and prices that were in force."""
 
     @property
     def chosen(self) -> int | None:

@@ -47,6 +47,7 @@ class _Row(msgspec.Struct, array_like=True):
     policy: str
     model_version: int
     encoder_version: int
+    configuration_version: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -84,6 +85,7 @@ def to_row(decision: Decision) -> bytes:
             policy=decision.policy,
             model_version=decision.model_version,
             encoder_version=decision.encoder_version,
+            configuration_version=decision.configuration_version,
         )
     )
 
@@ -130,6 +132,7 @@ def from_row(row: bytes) -> Decision:
         policy=stored.policy,
         model_version=stored.model_version,
         encoder_version=stored.encoder_version,
+        configuration_version=stored.configuration_version,
     )
 
 
@@ -240,6 +243,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
         "policy": decision.policy,
         "model_version": decision.model_version,
         "encoder_version": decision.encoder_version,
+        "configuration_version": decision.configuration_version,
     }
 
 

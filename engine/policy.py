@@ -269,6 +269,7 @@ def _record(
         policy=model.policy.name,
         model_version=model.snapshot.version,
         encoder_version=model.snapshot.encoder_version,
+        configuration_version=model.catalog.version,
     )
     if not (send or model.policy.unprompted):
         return Drawn(decision, b"")
