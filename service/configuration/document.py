@@ -34,7 +34,7 @@ FILE: Final = "file"
 """The part that holds the hash of the file last taken up."""
 
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "rules": ("paused", "min_gap_s", "caps", "tag_caps", "quiet_hours", "time_zone"),
+    "rules": ("paused", "min_gap_s", "caps", "tag_caps", "days", "quiet_hours", "time_zone"),
     "prices": (
         "value",
         "unsubscribe_cost",
@@ -50,7 +50,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Section -> the settings that it may say."""
 
-LISTS: Final = frozenset({"caps", "tag_caps"})
+LISTS: Final = frozenset({"caps", "tag_caps", "days"})
 """Settings that hold several things, separated by blanks; a document may give a list instead."""
 
 

@@ -20,6 +20,10 @@ def write(path: Path, text: str) -> None:
     os.utime(path, (stamp := next(_times), stamp))
 
 
+def remove(path: Path) -> None:
+    path.unlink()
+
+
 @asynccontextmanager
 async def watching(path: Path, store: SwitchableStore | None = None) -> AsyncIterator[Worker]:
     """A worker with a configuration file and with `sale` put by hand."""
@@ -94,7 +98,7 @@ async def test_a_file_with_a_fault_changes_nothing_and_is_told_of(
 
 async def test_a_file_that_goes_away_changes_nothing(path: Path) -> None:
     async with watching(path) as running:
-        os.unlink(path)
+        remove(path)
         await look(running)
         assert 2.0 == running.held.live.terms.value
         assert "cannot be read" in watched(running).faults[0]
