@@ -20,7 +20,7 @@ from service.store.protocol import Change, Changed, Store, StoredConfiguration
 
 BY_FILE: Final = "file"
 MOST_LOGGED: Final = 20
-"""Names of parts in one log line."""
+"""Names of parts, or faults, in one log line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from service.clock import Clock
-from service.configuration.changing import take_up_file
+from service.configuration.changing import MOST_LOGGED, take_up_file
 from service.configuration.checking import check
 from service.configuration.command import read_bytes
 from service.configuration.faults import BadConfiguration
@@ -56,8 +56,9 @@ class WatchedFile:
             text = await asyncio.to_thread(read_bytes, self.path)
             document = await asyncio.to_thread(check, text, self.path.name)
         except BadConfiguration as error:
-            self.faults = error.sentences
-            logger().error("configuration file refused", faults=self.faults[:20])
+            known, self.faults = self.faults, error.sentences
+            if known != self.faults:
+                logger().error("configuration file refused", faults=self.faults[:MOST_LOGGED])
             return
         digest = hashlib.sha256(text).hexdigest()
         await take_up_file(self._store, document, digest, self._clock.now())

@@ -43,6 +43,11 @@ async def look(running: Worker, times: int = 2) -> None:
     await running.held.live.refresh()
 
 
+@pytest.fixture(autouse=True)
+def _only_the_test_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.background.REFRESH_EVERY_S", 3600.0)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "forbear.yaml"
