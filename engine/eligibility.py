@@ -4,7 +4,8 @@ A rule removes candidates before anything is scored; it never enters learning as
 removal has a reason from `decision.Reason`: the first rule that holds, in the order below.
 
 A transactional message passes quiet hours, gap and caps. It is a send like any other afterwards:
-the user's patience and slots are spent by it.
+the user's patience and slots are spent by it. A user held out for measurement gets nothing at all,
+not even that: what nobody may miss must not depend on the answer.
 
 The rules judge what was read of the user, and hold when the decision is committed: whatever adds
 to or takes from a user's history raises the version of the user's state, and a commit goes through
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.condition import fulfilled
 from engine.decision import Context, Reason
@@ -40,6 +42,7 @@ class Asking:
     """The user's; None takes the configured one."""
     history: Sequence[Send] = ()
     unsubscribed: bool = False
+    arm: Arm = Arm.BANDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ def eligible(
         return Eligible((), (), Reason.UNSUBSCRIBED)
     if rules.paused:
         return Eligible((), (), Reason.PAUSED)
+    if asking.arm is Arm.HOLDOUT:
+        return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
     everywhere, full = _spent(rules, asking), _full_tags(rules, asking)
     if not (everywhere or full or catalog.ruled):
@@ -117,7 +122,9 @@ def _spent(rules: Rules, asking: Asking) -> Reason | None:
         return Reason.QUIET_HOURS
     if rules.min_gap_s and any(_since(asking, rules.min_gap_s)):
         return Reason.GAP
-    return Reason.CAP if any(_is_full(cap, asking) for cap in rules.caps) else None
+    usual = rules.usual_caps if asking.arm is Arm.BUSINESS_AS_USUAL else ()
+    caps = (*rules.caps, *usual)
+    return Reason.CAP if any(_is_full(cap, asking) for cap in caps) else None
 
 
 def _is_full(cap: Cap, asking: Asking) -> bool:

@@ -46,6 +46,8 @@ class Rules:
     """Least time between any two sends to one user."""
     caps: tuple[Cap, ...] = ()
     tag_caps: tuple[TagCap, ...] = ()
+    usual_caps: tuple[Cap, ...] = ()
+    """Besides `caps`, for users whose arm is business as usual."""
     quiet_hours: QuietHours | None = None
     zone: ZoneInfo = _UTC
     """Of users whose request names none."""

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 from numpy.random import Generator
 
+from engine.arms import Arm, Experiment
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
@@ -72,6 +73,9 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
+    arm: Arm
+    sent: bool = False
+    """Whether the answer is a message."""
     replayed: bool = False
     problem: Problem | None = None
 
@@ -84,6 +88,8 @@ class Terms:
     """Worth of one click where a request names none."""
     rules: Rules = field(default_factory=Rules)
     windows: Windows = Windows()
+    experiment: Experiment = field(default_factory=Experiment)
+    """Which users are in which arm."""
     confirm_window: float = 86400.0
     """Seconds within which a deferred send must be confirmed."""
     timeout: float = 0.25
@@ -122,7 +128,11 @@ class Decider:
                     await self._decide_wave(asks, wave, now, answers)
         except (StoreError, TimeoutError):
             pass
-        return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+        return [answers.get(i) or self._fallback(ask, now) for i, ask in enumerate(asks)]
+
+    def _fallback(self, ask: Ask, now: float) -> Answer:
+        arm = self._terms.experiment.arm_of(ask.user_id)
+        return Answer(fallback_body(ask.user_id, now, arm), Reason.FALLBACK, None, arm)
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
@@ -210,6 +220,7 @@ class Decider:
                 ask.context,
                 self._terms.value if ask.value is None else ask.value,
                 now,
+                self._terms.experiment.arm_of(ask.user_id),
             )
             commit = self._plain_commit(ask, decision, now)
             (result,) = await self._committed([commit])
@@ -293,7 +304,8 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
 
 
 def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed)
+    arm = terms.experiment.arm_of(ask.user_id)
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
@@ -302,6 +314,7 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        arm=arm,
     )
 
 
@@ -321,26 +334,37 @@ def _not_sent(commit: Commit, now: float) -> Event:
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
-    return Answer(commit.answer, decision.reason, decision.model_version)
-
-
-def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+    return Answer(
+        commit.answer,
+        decision.reason,
+        decision.model_version,
+        Arm(decision.arm),
+        sent=decision.action is not None,
+    )
 
 
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
+    arm: Arm
+    action: str | None
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
     """The first answer again, unless the key now comes with another question."""
+    told = msgspec.json.decode(earlier.answer, type=_Repeated)
     if ask.idempotency is None or ask.idempotency.fingerprint != earlier.fingerprint:
         problem = Problem(
             Kind.IDEMPOTENCY_KEY_REUSED,
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, problem=problem)
-    told = msgspec.json.decode(earlier.answer, type=_Repeated)
-    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)
+        return Answer(b"", Reason.FALLBACK, None, told.arm, problem=problem)
+    return Answer(
+        earlier.answer,
+        told.reason,
+        told.model_version,
+        told.arm,
+        sent=told.action is not None,
+        replayed=True,
+    )

@@ -17,6 +17,7 @@ from prometheus_client import (
     multiprocess,
 )
 
+from engine.arms import Arm
 from engine.decision import Reason
 from service.store.protocol import EventStatus, EventType
 
@@ -25,11 +26,16 @@ SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 _UNREADABLE = "unreadable"
 """The event type of an event that could not be read."""
+_SAID = {True: "send", False: "abstain"}
 
 _registry = CollectorRegistry()
 _decisions = Counter(
     "forbear_decisions", "Answers by reason; fallback: store or model out of reach.",
     ["reason"], registry=_registry,
+)  # fmt: skip
+_arms = Counter(
+    "forbear_arm_decisions", "Answers by the user's arm and by what was answered.",
+    ["arm", "answer"], registry=_registry,
 )  # fmt: skip
 _events = Counter(
     "forbear_events", "Events by type and by what became of them.",
@@ -56,6 +62,7 @@ _slots_used = Gauge(
 )  # fmt: skip
 
 _by_reason = {reason: _decisions.labels(reason.value) for reason in Reason}
+_by_arm = {(arm, sent): _arms.labels(arm.value, _SAID[sent]) for arm in Arm for sent in _SAID}
 _by_event = {
     (kind, status.value): _events.labels(kind, status.value)
     for kind in [*(t.value for t in EventType), _UNREADABLE]
@@ -67,6 +74,11 @@ _by_route: dict[str, Histogram] = {}
 def decision(reason: Reason) -> None:
     """Count one answer."""
     _by_reason[reason].inc()
+
+
+def arm(of: Arm, *, sent: bool) -> None:
+    """Count one answer by the user's arm."""
+    _by_arm[of, sent].inc()
 
 
 def event(kind: EventType | None, status: EventStatus) -> None:

@@ -55,7 +55,7 @@ async def decide(request: Request) -> Response:
     asked = read(await json_body(request), decision_decoder)
     asked = with_key(asked, request.headers.get(_KEY_HEADER))
     answer = await held.gathering.decide(read_ask(asked, caller, held.clock))
-    metrics.decision(answer.reason)
+    _count(answer)
     if answer.problem is not None:
         return answer.problem.response()
     replayed = {"Idempotent-Replayed": "true"} if answer.replayed else None
@@ -92,8 +92,13 @@ def _ask_or_problem(item: msgspec.Raw, caller: Caller, held: Services) -> Ask | 
         return refused.problem.to_json()
 
 
-def _part(answer: Answer) -> bytes:
+def _count(answer: Answer) -> None:
     metrics.decision(answer.reason)
+    metrics.arm(answer.arm, sent=answer.sent)
+
+
+def _part(answer: Answer) -> bytes:
+    _count(answer)
     return answer.body if answer.problem is None else answer.problem.to_json()
 
 
