@@ -145,6 +145,8 @@ class Catalog:
 
     version: int = 0
     messages: Mapping[str, Message] = field(default_factory=dict)
+    paused: bool = False
+    """The kill switch is on: nothing may be sent now."""
 
     @cached_property
     def ruled(self) -> bool:

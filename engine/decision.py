@@ -143,7 +143,7 @@ class Decision:
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int

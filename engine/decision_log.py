@@ -44,7 +44,7 @@ class _Row(msgspec.Struct, array_like=True):
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int

@@ -13,7 +13,8 @@ only at the version it was judged at. So of two senders who ask at once for the 
 second is turned away, reads the history with the first one's send in it and is judged anew. Judging
 a second time inside the commit could not come to another result, and is not done. Every send is
 judged against all that were committed before it, later times included, so no order of senders'
-clocks lets one too many through. Limit: catalog edits reach a worker within its refresh interval.
+clocks lets one too many through. The catalog and the kill switch are held the same way: a commit
+goes through only with the newest version of them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,7 +62,7 @@ def eligible(
     """Split the messages asked for (None: all there are) into candidates and blocked."""
     if asking.unsubscribed:
         return Eligible((), (), Reason.UNSUBSCRIBED)
-    if rules.paused:
+    if rules.paused or catalog.paused:
         return Eligible((), (), Reason.PAUSED)
     if asking.arm is Arm.HOLDOUT:
         return Eligible((), (), Reason.HOLDOUT)

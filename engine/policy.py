@@ -228,6 +228,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         p0=p0,
         abstain_reward=np.where(asked.learned & ~asked.trials, reward, 0.0),
         offered=asked.offered,
+        tried=asked.trials,
     )
     law = rounded(policy.explorer.probabilities(options))
     harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
@@ -274,7 +275,7 @@ def _record(
         reason=request.barred
         or _reason(terms.net[i, :size], request.arm, send=send, trial=bool(asked.trials[i])),
         arm=request.arm,
-        policy=model.policy.name if request.arm in LEARNED else request.arm,
+        policy=model.policy.name if request.arm in LEARNED else request.arm.value,
         model_version=model.snapshot.version,
         encoder_version=model.snapshot.encoder_version,
     )

@@ -16,7 +16,7 @@ from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import Rules, parse_caps, parse_tag_caps
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
-from service.deciding import Decider, Terms
+from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
 from service.services import Services
@@ -24,6 +24,7 @@ from service.settings import Settings
 from service.store.protocol import Store
 from service.store.redis import RedisStore
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 
 def priors(settings: Settings) -> Priors:
@@ -93,8 +94,9 @@ def experiment(settings: Settings) -> Experiment:
 
 
 def terms(settings: Settings) -> Terms:
-    """What a decision's commit depends on besides the policy."""
+    """What decisions depend on besides what was learned, the catalog and the user."""
     return Terms(
+        policy=policy(settings),
         value=settings.value,
         rules=rules(settings),
         windows=Windows(
@@ -126,10 +128,10 @@ async def open_store(settings: Settings) -> Store:
 def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
     """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
-    live = Live(store, policy(settings), priors(settings))
+    live = Live(store, terms(settings), priors(settings))
     configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
-    decider = Decider(store, live, clock, sweeper, terms(settings), rng)
+    decider = Decider(store, live, clock, sweeper, rng)
     return Services(
         settings=settings,
         store=store,

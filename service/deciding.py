@@ -1,8 +1,9 @@
 """From questions to durable answers: read, decide, commit, and only then answer.
 
-The commit compares the user's state with what was read, for every action; when somebody else was
-quicker, the fresh state is scored and drawn anew, up to `TRIES` times, then the answer is a
-recorded abstention with reason `contention`. When the store or the model is out of reach, the
+The commit compares the user's state with what was read, for every action, and the version of the
+catalog with the one in force; when somebody else was quicker, the fresh state is scored and drawn
+anew with the fresh catalog, up to `TRIES` times, then the answer is a recorded abstention with
+reason `contention`. When the store or the model is out of reach, the
 answer is the unrecorded abstention `fallback`, in time.
 
 A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
@@ -13,21 +14,20 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 import asyncio
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 from numpy.random import Generator
 
-from engine.arms import Arm, Experiment
+from engine.arms import Arm
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
-from engine.outcome import Slice, Windows, slices
+from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
-from engine.rules import Rules
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
@@ -46,6 +46,7 @@ from service.store.protocol import (
     UserRead,
 )
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 TRIES = 3
 MOST_DISOWNED = 10_000
@@ -80,22 +81,6 @@ class Answer:
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a deployment set for its decisions, besides the policy."""
-
-    value: float = 1.0
-    """Worth of one click where a request names none."""
-    rules: Rules = field(default_factory=Rules)
-    windows: Windows = Windows()
-    experiment: Experiment = field(default_factory=Experiment)
-    """Which users are in which arm."""
-    confirm_window: float = 86400.0
-    """Seconds within which a deferred send must be confirmed."""
-    timeout: float = 0.25
-    """Seconds after which a single answer is the fallback; a batch gets as much per 100 items."""
-
-
 class Decider:
     """Answers questions; never raises for a store that is away."""
 
@@ -105,16 +90,19 @@ class Decider:
         live: Live,
         clock: Clock,
         sweeper: Sweeper,
-        terms: Terms,
         rng: Generator | None = None,
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
         self._sweeper = sweeper
-        self._terms = terms
         self._rng = rng or np.random.default_rng()
         self._disowned: list[Commit] = []
+
+    @property
+    def _terms(self) -> Terms:
+        """As they are in force now; they may change between two questions."""
+        return self._live.terms
 
     async def decide(self, asks: Sequence[Ask]) -> list[Answer]:
         """An answer for each question, in order; the same user twice is decided in order."""
@@ -145,9 +133,6 @@ class Decider:
         self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
     ) -> None:
         """Decide questions of distinct users; fills in `answers`."""
-        model = self._live.model
-        if model is None:
-            raise StoreError("no model has been loaded yet; wait until /readyz says so")
         reads = await self._store.read_users(
             [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave]
         )
@@ -160,8 +145,14 @@ class Decider:
         for _ in range(TRIES):
             if not users:
                 return
-            users = await self._attempt(asks, users, model, now, answers)
+            users = await self._attempt(asks, users, self._model(), now, answers)
         await self._give_up(asks, users, now, answers)
+
+    def _model(self) -> Model:
+        model = self._live.model
+        if model is None:
+            raise StoreError("no model has been loaded yet; wait until /readyz says so")
+        return model
 
     async def _attempt(
         self,
@@ -195,6 +186,8 @@ class Decider:
                 answers[i] = _replay(asks[i], result)
             else:
                 answers[i] = _answer(commit, one.decision)
+        if any(isinstance(result, Conflict) and result.outdated for result in results):
+            await self._live.refresh()
         return changed
 
     async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
@@ -274,6 +267,7 @@ class Decider:
             else None,
             gain_event="conversion" if model.policy.unprompted else "click",
             idempotency=ask.idempotency,
+            catalog_version=model.catalog.version,
         )
 
     def _disown(self, commits: Iterable[Commit]) -> None:
@@ -338,7 +332,7 @@ def _answer(commit: Commit, decision: Decision) -> Answer:
         commit.answer,
         decision.reason,
         decision.model_version,
-        Arm(decision.arm),
+        decision.arm,
         sent=decision.action is not None,
     )
 

@@ -216,6 +216,12 @@ class ModelAnswer(Struct, frozen=True):
     """Last lesson applied, by shard of the event stream."""
 
 
+class PauseAnswer(Struct, frozen=True):
+    """Whether the kill switch is on."""
+
+    paused: bool
+
+
 class Status(Struct, frozen=True):
     """A one-word answer."""
 

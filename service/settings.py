@@ -23,6 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.arms import parse_arms
 from engine.errors import BadInput
+from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import parse_caps, parse_tag_caps
@@ -121,7 +122,10 @@ class Settings(BaseSettings):
         "thompson", description="How propensities follow from forecasts."
     )
     exploration_scale: float = Field(
-        0.5, ge=0, le=10, description="Factor on the click logit's standard deviation."
+        Thompson().scale,
+        ge=0,
+        le=10,
+        description="Factor on the click logit's standard deviation.",
     )
     floor: float = Field(
         0.01, ge=0, le=0.5, description="Probability shared among harmless candidates."

@@ -35,11 +35,14 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  id, type, now, at, value, status). Decisions refer to their entry:
                                  trim it only behind the exporter and behind the retention
     {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
+    {sNN}:catalog        string  version of the catalog in force: a decision made with an older one
+                                 is refused; written before a change is acknowledged
 
 Under tags of their own:
 
     {catalog}:messages   hash    message id -> body
-    {catalog}:version    string  raised by every change
+    {catalog}:version    string  raised by every change, of the kill switch too
+    {catalog}:paused     string  "1" while the kill switch is on
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -63,6 +66,7 @@ FORMAT_VERSION = b"1"
 
 CATALOG_MESSAGES = "{catalog}:messages"
 CATALOG_VERSION = "{catalog}:version"
+CATALOG_PAUSED = "{catalog}:paused"
 ACCESS_KEYS = "{access}:keys"
 LEARNER = "{learner}"
 

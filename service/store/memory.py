@@ -79,9 +79,10 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         state = self._users.get(commit.user_id, User())
         unsubscribed = self._is_unsubscribed(commit.user_id)
         send = commit.burden_after is not None
+        outdated = commit.catalog_version < self._catalog_version
         stale = state.version != commit.expected_version or (send and unsubscribed)
-        if stale and not commit.censored:
-            return Conflict(state.stored(unsubscribed))
+        if (outdated or stale) and not commit.censored:
+            return Conflict(state.stored(unsubscribed), outdated)
         self._write_decision(commit, state.last_send_at)
         if not commit.censored:
             self._users[commit.user_id] = state

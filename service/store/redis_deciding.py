@@ -94,6 +94,7 @@ class Deciding(Part):
             record_name,
             record,
             _sent(commit),
+            commit.catalog_version,
         )
 
 
@@ -123,7 +124,10 @@ def _state(reply: Reply) -> StoredUser | Replayed:
 def _outcome(reply: Reply) -> Committed | Conflict | Replayed:
     if reply == 1:
         return _COMMITTED
-    return _replay(reply) if isinstance(reply, bytes) else Conflict(user_from_reply(reply))
+    if isinstance(reply, bytes):
+        return _replay(reply)
+    *user, outdated = reply
+    return Conflict(user_from_reply(user), outdated is not None)
 
 
 def _replay(record: bytes) -> Replayed:

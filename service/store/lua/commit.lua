@@ -1,7 +1,8 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent)
---   -> 1 when written; the user's fields on a conflict; the record (a string) on a replay
+--        sent, catalog)
+--   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
+--      whether a newer catalog than that of the decision is in force
 --
 -- expected is '' for a contention record, burden '' for an abstention, any other '' means "none".
 -- sent: the send as the history will hold it. Whatever changes a history raises the version, so the
@@ -10,6 +11,7 @@
 -- {sNN}:i:NAME      read; written with the answer
 -- {sNN}:u:USER      compared; written
 -- {sNN}:tombstones  read
+-- {sNN}:catalog     compared
 -- {sNN}:ud:USER     the decision added, those beyond the retention dropped
 -- {sNN}:d:DECISION  written; those beyond the retention deleted
 -- {sNN}:due         the first deadline added
@@ -31,7 +33,11 @@ end
 local u = {}
 if not contention then
   u = read_user(user, tombstone)
-  if (u[1] or '0') ~= expected or (send and u[6]) then return u end
+  local outdated = tonumber(redis.call('GET', CATALOG) or 0) > tonumber(ARGV[20])
+  if outdated or (u[1] or '0') ~= expected or (send and u[6]) then
+    u[#u + 1] = outdated
+    return u
+  end
 end
 
 local status = 'open'

@@ -15,6 +15,12 @@ from tests.unit.service.test_rules import NOON, at_noon, blocked, move
 
 DAY = 86_400.0
 FOUR = "holdout:0.25 random:0.25 business_as_usual:0.25"
+QUESTIONS: list[dict[str, Any]] = [
+    {},
+    {"messages": ["receipt"]},
+    {"value": 100.0},
+    {"deferred": True},
+]
 
 
 def users(arm: Arm, number: int, arms: str = FOUR) -> list[str]:
@@ -48,7 +54,7 @@ async def test_the_holdout_never_receives_anything_whatever_its_history() -> Non
         await running.client.put("/v1/messages/receipt", json={"transactional": True})
         for day in range(0, 40, 5):
             move(running, NOON + day * DAY)
-            given = [{}, {"messages": ["receipt"]}, {"value": 100.0}, {"deferred": True}][day % 4]
+            given = QUESTIONS[day % 4]
             for answer in await batch(running, names, **given):
                 if answer["user_id"] in held:
                     assert (None, "holdout") == (answer["action"], answer["arm"])
