@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import QuietHours
+from engine.week import Week
 
 TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
 MOST_PER_CAP: Final = 100
@@ -48,6 +49,8 @@ class Rules:
     tag_caps: tuple[TagCap, ...] = ()
     usual_caps: tuple[Cap, ...] = ()
     """Besides `caps`, for users whose arm is business as usual."""
+    week: Week | None = None
+    """The days of the user's week on which sends are allowed; None: every day."""
     quiet_hours: QuietHours | None = None
     zone: ZoneInfo = _UTC
     """Of users whose request names none."""

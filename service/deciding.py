@@ -13,8 +13,8 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -26,6 +26,7 @@ from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
+from engine.explanation import removals
 from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
 from service.answers import answer_body, fallback_body
@@ -75,8 +76,8 @@ class Answer:
     reason: Reason
     model_version: int | None
     arm: Arm
-    sent: bool = False
-    """Whether the answer is a message."""
+    removals: Mapping[Reason, int] = field(default_factory=dict)
+    """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
     problem: Problem | None = None
 
@@ -121,6 +122,17 @@ class Decider:
     def _fallback(self, ask: Ask, now: float) -> Answer:
         arm = self._terms.experiment.arm_of(ask.user_id)
         return Answer(fallback_body(ask.user_id, now, arm), Reason.FALLBACK, None, arm)
+
+    def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
+        """The decision that `decide` would draw, were this asked now of a user in this state.
+
+        Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
+        """
+        model = self._model()
+        requests = [_request(ask, user, model, self._terms, now)]
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
+        return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
@@ -308,6 +320,8 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        free_at=allowed.free_at,
+        time_zone=(ask.zone or terms.rules.zone).key,
         arm=arm,
     )
 
@@ -333,7 +347,7 @@ def _answer(commit: Commit, decision: Decision) -> Answer:
         decision.reason,
         decision.model_version,
         decision.arm,
-        sent=decision.action is not None,
+        removals(decision),
     )
 
 
@@ -341,7 +355,6 @@ class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
     arm: Arm
-    action: str | None
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
@@ -354,11 +367,4 @@ def _replay(ask: Ask, earlier: Replayed) -> Answer:
             "send the same request with it, or choose a new key.",
         )
         return Answer(b"", Reason.FALLBACK, None, told.arm, problem=problem)
-    return Answer(
-        earlier.answer,
-        told.reason,
-        told.model_version,
-        told.arm,
-        sent=told.action is not None,
-        replayed=True,
-    )
+    return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)

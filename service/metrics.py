@@ -7,6 +7,7 @@ Limit: the directory belongs to one run of the service; start the next with an e
 """
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,8 +18,8 @@ from prometheus_client import (
     multiprocess,
 )
 
-from engine.arms import Arm
 from engine.decision import Reason
+from engine.explanation import CHANGES
 from service.store.protocol import EventStatus, EventType
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -26,16 +27,16 @@ SHARED_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0)
 _UNREADABLE = "unreadable"
 """The event type of an event that could not be read."""
-_SAID = {True: "send", False: "abstain"}
 
 _registry = CollectorRegistry()
 _decisions = Counter(
-    "forbear_decisions", "Answers by reason; fallback: store or model out of reach.",
-    ["reason"], registry=_registry,
+    "forbear_decisions", "Answers by reason and arm; fallback: store or model out of reach.",
+    ["reason", "arm"], registry=_registry,
 )  # fmt: skip
-_arms = Counter(
-    "forbear_arm_decisions", "Answers by the user's arm and by what was answered.",
-    ["arm", "answer"], registry=_registry,
+_blocked = Counter(
+    "forbear_blocked_messages",
+    "Messages that a rule kept back, by reason; a rule that keeps back every message counts once.",
+    ["reason"], registry=_registry,
 )  # fmt: skip
 _events = Counter(
     "forbear_events", "Events by type and by what became of them.",
@@ -61,8 +62,8 @@ _slots_used = Gauge(
     registry=_registry, multiprocess_mode="mostrecent",
 )  # fmt: skip
 
-_by_reason = {reason: _decisions.labels(reason.value) for reason in Reason}
-_by_arm = {(arm, sent): _arms.labels(arm.value, _SAID[sent]) for arm in Arm for sent in _SAID}
+_by_answer: dict[tuple[Reason, str], Counter] = {}
+_by_rule = {reason: _blocked.labels(reason.value) for reason in CHANGES}
 _by_event = {
     (kind, status.value): _events.labels(kind, status.value)
     for kind in [*(t.value for t in EventType), _UNREADABLE]
@@ -71,14 +72,18 @@ _by_event = {
 _by_route: dict[str, Histogram] = {}
 
 
-def decision(reason: Reason) -> None:
+def decision(reason: Reason, arm: str) -> None:
     """Count one answer."""
-    _by_reason[reason].inc()
+    counter = _by_answer.get((reason, arm))
+    if counter is None:
+        counter = _by_answer.setdefault((reason, arm), _decisions.labels(reason.value, arm))
+    counter.inc()
 
 
-def arm(of: Arm, *, sent: bool) -> None:
-    """Count one answer by the user's arm."""
-    _by_arm[of, sent].inc()
+def blocked(rules: Mapping[Reason, int]) -> None:
+    """Count what rules kept back of one decision."""
+    for reason, count in rules.items():
+        _by_rule[reason].inc(count)
 
 
 def event(kind: EventType | None, status: EventStatus) -> None:
