@@ -5,8 +5,9 @@ removal has a reason from `decision.Reason`: the first rule that holds, in the o
 time at which this rule lets the message go, where time alone does that.
 
 A transactional message passes days, quiet hours, gap and caps, the user's own too, never an
-unsubscribe from its channel. It is a send like any other
-afterwards: the user's patience and slots are spent by it.
+unsubscribe from its channel. It is a send like any other afterwards: the user's patience and slots
+are spent by it. A user held out for measurement gets nothing at all, not even that: what nobody may
+miss must not depend on the answer.
 
 Tiers are lexicographic and come last: where any message passes all other rules, those of a lower
 tier than the highest of them are no candidates. A tier says who goes first, not that something is
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.condition import fulfilled
 from engine.consent import EVERYWHERE, Consent
@@ -58,6 +60,7 @@ class Asking:
     consent: Consent = EVERYWHERE
     tolerance: Cap | None = None
     """Most sends the user himself wants."""
+    arm: Arm = Arm.BANDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ def eligible(
         return Eligible((), (), Reason.UNSUBSCRIBED)
     if rules.paused or catalog.paused:
         return Eligible((), (), Reason.PAUSED)
+    if asking.arm is Arm.HOLDOUT:
+        return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
     if known and not any(asking.consent.allows(catalog.messages[name].channel) for name in known):
         return Eligible((), (), Reason.UNSUBSCRIBED)
@@ -170,7 +175,9 @@ def _user_rule(rules: Rules, asking: Asking) -> Hold | None:
     wish = asking.tolerance
     if wish and (free := _frees(wish, asking)) is not None:
         return Hold(Reason.TOLERANCE, free)
-    full = [free for cap in rules.caps if (free := _frees(cap, asking)) is not None]
+    usual = rules.usual_caps if asking.arm is Arm.BUSINESS_AS_USUAL else ()
+    caps = (*rules.caps, *usual)
+    full = [free for cap in caps if (free := _frees(cap, asking)) is not None]
     return Hold(Reason.CAP, max(full)) if full else None
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from engine.arms import Arm
 from engine.errors import BadInput
 from engine.quiet_hours import time_zone
 from engine.rules import Cap, parse_cap
@@ -100,6 +101,7 @@ def read_supposed(request: ExplainRequest) -> Ask:
         value=request.value,
         messages=None if request.messages is None else tuple(request.messages),
         zone=None if request.time_zone is None else _zone(request.time_zone),
+        arm=Arm.BANDIT if request.user_id is None else None,
     )
 
 
