@@ -34,6 +34,7 @@ MESSAGES = {
     "digest": {"cooldown_s": 0.7},
     "news": {},
     "receipt": {"transactional": True},
+    "letter": {"channel": "email"},
 }
 LIMITS = Limits(
     gap=0.15,
@@ -42,6 +43,7 @@ LIMITS = Limits(
     cooldowns={"digest": 0.7},
     tags={"sale": ("offer",), "bargain": ("offer",)},
     transactional=frozenset({"receipt"}),
+    channels={"letter": "email"},
 )
 MARKETING = [name for name in MESSAGES if name != "receipt"]
 
@@ -69,6 +71,13 @@ def report(client: Client, draw: Random, name: str, user: str, answer: dict[str,
         client.report([event | {"type": "not_sent", "decision_id": answer["decision_id"]}])
     elif draw.random() < 0.01:
         client.report([event | {"type": "external_send"}])
+    elif draw.random() < 0.03:
+        wish: dict[str, object] = {"type": "tolerance", "tolerance": draw.choice(["1/1s", None])}
+        consent: dict[str, object] = {
+            "type": draw.choice(["unsubscribe", "subscribe"]),
+            "channel": "email",
+        }
+        client.report([event | draw.choice([wish, consent])])
 
 
 def logged(fields: dict[bytes, bytes]) -> Logged:
@@ -82,6 +91,11 @@ def logged(fields: dict[bytes, bytes]) -> Logged:
     at, user = float(fields[b"now"]), fields[b"u"].decode()
     if fields[b"type"] == b"not_sent":
         return Logged(at, user, taken_back=name)
+    if fields[b"type"] in (b"unsubscribe", b"subscribe"):
+        said = (fields[b"type"].decode(), fields[b"channel"].decode())
+        return Logged(at, user, consent=said)
+    if fields[b"type"] == b"tolerance":
+        return Logged(at, user, tolerance=(1, 1.0) if fields[b"tolerance"] else (0, 0.0))
     return Logged(at, user, external=fields[b"type"] == b"external_send")
 
 
@@ -116,6 +130,6 @@ def test_no_rule_gives_way_to_many_senders_at_once() -> None:
 def check_that_much_was_at_stake(decisions: list[Decision]) -> None:
     """Every rule blocked something, and slots were spent: 20 users, up to 8 in 4 s each."""
     reasons = Counter(reason.value for one in decisions for _, reason in one.blocked)
-    assert {"gap", "cap", "tag_cap", "cooldown"} <= set(reasons)
+    assert {"gap", "cap", "tag_cap", "cooldown", "tolerance", "unsubscribed"} <= set(reasons)
     sends = sum(one.action is not None for one in decisions)
     assert sends > 5 * USERS
