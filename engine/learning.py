@@ -30,7 +30,7 @@ from engine.snapshot import Snapshot, State, features
 class Priors:
     """What both heads believe before their first lesson, and how fast outcomes come."""
 
-    click: Prior = Prior(base_rate=0.02, attribute=12.0, message=32.0)
+    click: Prior = Prior(base_rate=0.02)
     unsubscribe: Prior = Prior(base_rate=0.002)
     delays: DelayLaws = DelayLaws()
     memory: float = math.inf
@@ -108,8 +108,8 @@ class Learner:
         self._encoder = EncoderLearner(state.encoder if state else None)
         self._until = state.until if state else 0.0
         if state:
-            self._heads["click"].load(*state.click)
-            self._heads["unsubscribe"].load(*state.unsubscribe)
+            self._heads["click"].load(state.click)
+            self._heads["unsubscribe"].load(state.unsubscribe)
             self._delays = {
                 "click": state.delays.click,
                 "unsubscribe": state.delays.unsubscribe,
@@ -159,8 +159,8 @@ class Learner:
     def state(self) -> State:
         """A copy of all that has been learned so far."""
         return State(
-            click=self._heads["click"].changed(),
-            unsubscribe=self._heads["unsubscribe"].changed(),
+            click=self._heads["click"].learned(),
+            unsubscribe=self._heads["unsubscribe"].learned(),
             encoder=self._encoder.state(),
             delays=DelayLaws(self._delays["click"], self._delays["unsubscribe"]),
             until=self._until,

@@ -13,18 +13,20 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
 from numpy.random import Generator
 
+from engine.arms import Arm
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
+from engine.explanation import removals
 from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
 from service.answers import answer_body, fallback_body
@@ -73,6 +75,9 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
+    arm: Arm
+    removals: Mapping[Reason, int] = field(default_factory=dict)
+    """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
     problem: Problem | None = None
 
@@ -112,7 +117,22 @@ class Decider:
                     await self._decide_wave(asks, wave, now, answers)
         except (StoreError, TimeoutError):
             pass
-        return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+        return [answers.get(i) or self._fallback(ask, now) for i, ask in enumerate(asks)]
+
+    def _fallback(self, ask: Ask, now: float) -> Answer:
+        arm = self._terms.experiment.arm_of(ask.user_id)
+        return Answer(fallback_body(ask.user_id, now, arm), Reason.FALLBACK, None, arm)
+
+    def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
+        """The decision that `decide` would draw, were this asked now of a user in this state.
+
+        Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
+        """
+        model = self._model()
+        requests = [_request(ask, user, model, self._terms, now)]
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
+        return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
@@ -205,6 +225,7 @@ class Decider:
                 ask.context,
                 self._terms.value if ask.value is None else ask.value,
                 now,
+                self._terms.experiment.arm_of(ask.user_id),
             )
             commit = self._plain_commit(ask, decision, now)
             (result,) = await self._committed([commit])
@@ -289,7 +310,8 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
 
 
 def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed)
+    arm = terms.experiment.arm_of(ask.user_id)
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
@@ -298,6 +320,9 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        free_at=allowed.free_at,
+        time_zone=(ask.zone or terms.rules.zone).key,
+        arm=arm,
     )
 
 
@@ -317,26 +342,29 @@ def _not_sent(commit: Commit, now: float) -> Event:
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
-    return Answer(commit.answer, decision.reason, decision.model_version)
-
-
-def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+    return Answer(
+        commit.answer,
+        decision.reason,
+        decision.model_version,
+        decision.arm,
+        removals(decision),
+    )
 
 
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
+    arm: Arm
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
     """The first answer again, unless the key now comes with another question."""
+    told = msgspec.json.decode(earlier.answer, type=_Repeated)
     if ask.idempotency is None or ask.idempotency.fingerprint != earlier.fingerprint:
         problem = Problem(
             Kind.IDEMPOTENCY_KEY_REUSED,
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, problem=problem)
-    told = msgspec.json.decode(earlier.answer, type=_Repeated)
-    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)
+        return Answer(b"", Reason.FALLBACK, None, told.arm, problem=problem)
+    return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)
