@@ -42,9 +42,10 @@ async def _learned(store: RedisStore) -> tuple[Checkpoint, State, int, list[Stre
 
 def _same(one: State, other: State) -> bool:
     return all(
-        np.array_equal(mine, theirs)
-        for head in ("click", "unsubscribe")
-        for mine, theirs in zip(getattr(one, head), getattr(other, head), strict=True)
+        np.array_equal(mine.slots, theirs.slots)
+        and np.array_equal(mine.columns, theirs.columns)
+        and mine.constant == theirs.constant
+        for mine, theirs in ((one.click, other.click), (one.unsubscribe, other.unsubscribe))
     )
 
 
