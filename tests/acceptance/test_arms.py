@@ -32,7 +32,12 @@ class Served:
 def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("arms") / "log.jsonl"
     world = patience_world(seed=5, users=150, days=12)
-    dealt = {"arms": ARMS, "usual_caps": "1/2d", "pseudonym_key": "so that the arms are the same"}
+    dealt = {
+        "arms": ARMS,
+        "usual_caps": "1/2d",
+        "floor_harm": 1.0,
+        "pseudonym_key": "so that the arms are the same every time",
+    }
     with running_service({**settings(world), **dealt}) as service:
         with service.client() as client:
             policy, run = OverHttp(world, client), Run(world, 5)
