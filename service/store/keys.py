@@ -24,7 +24,8 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";
                                  of each head: ce ue window end (no such label),
-                                 cl ul label (open), "none" once censored, ct ut mass taught (0)
+                                 cl ul label (open), "none" once censored, ct ut mass taught (0),
+                                 ch arrival of a click that is still to be taught (none)
     {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; kept 24 hours
     {sNN}:due            zset    decisions by their next deadline (seconds), one member each
     {sNN}:lessons        stream  what the learner reads: d decision, h head, y label, w weight,

@@ -156,9 +156,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
             decision.clicked = True
             self._users.setdefault(event.user_id, User()).clicks += 1
         if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
-            decision.lesson("click", 1, 1.0, event.now - decision.at)
-            decision.labels["click"].settle(1.0)
-            decision.reschedule()
+            decision.gain(event.now)
         if event.type is EventType.NOT_SENT:
             if not is_late and decision.commit.slices:
                 decision.censor()

@@ -11,6 +11,7 @@ from service.store.protocol import (
 )
 from tests.conformance.facts import (
     DAY,
+    HOUR,
     NOW,
     abstention,
     decision_id,
@@ -54,10 +55,18 @@ async def test_events_after_erasure_are_unknown(store: Store) -> None:
     assert [EventStatus.UNKNOWN] == await store.record_events([late])
 
 
+async def test_a_click_not_yet_taught_goes_with_its_user(store: Store) -> None:
+    await a_user_with_a_past(store)
+    await store.erase("u1", NOW + 3)
+    assert await store.sweep(NOW + 9 * DAY) is None
+    assert [] == await every_lesson(store)
+
+
 async def test_lessons_already_taught_survive_erasure(store: Store) -> None:
     await a_user_with_a_past(store)
+    await store.sweep(NOW + HOUR)
     before = await lessons(store)
-    await store.erase("u1", NOW + 3)
+    await store.erase("u1", NOW + HOUR + 1)
     assert 1 == len(before)
     assert before == await every_lesson(store)
 
