@@ -16,7 +16,7 @@ from service.configuration.changing import Author, put_document
 from service.configuration.checking import check
 from service.configuration.command import check_file
 from service.live import Live
-from service.settings import Settings
+from service.settings import Settings, load_settings
 from service.store.memory import MemoryStore
 from service.terms import Terms
 
@@ -70,7 +70,9 @@ messages = st.dictionaries(
             "starts": st.just("2026-03-01T00:00:00+01:00"),
             "ends": st.just("2026-04-01T00:00:00Z"),
             "cooldown_s": st.integers(0, 86_400),
-            "when": st.dictionaries(words, st.one_of(values, st.just({"min": 1, "max": 2.5}))),
+            "when": st.dictionaries(
+                words, st.one_of(values, st.just({"min": 1, "max": 2.5})), max_size=3
+            ),
         },
     ),
     max_size=4,
@@ -123,7 +125,7 @@ def told(said: Terms) -> tuple[object, ...]:
 
 async def in_force(text: str) -> Live:
     store = MemoryStore(half_life_s=86_400.0, tombstone_secret=b"test")
-    held = assemble(Settings(), store)
+    held = assemble(load_settings(), store)
     await put_document(store, check(text.encode(), "f.yaml"), Author("k", 0.0))
     await held.live.refresh()
     return held.live
