@@ -23,6 +23,7 @@ from tests.conformance.facts import (
     decision_id,
     event,
     lessons,
+    order,
     send,
     slices,
 )
@@ -47,9 +48,7 @@ def taught(entries: Sequence[StreamEntry]) -> list[tuple[str, int, float, float,
 async def test_a_click_teaches_once_and_settles_its_label(store: Store) -> None:
     await store.commit([send("a")])
     assert [ACCEPTED] == await store.record_events([event("e1", "click", NOW + 60, "a")])
-    expected = StreamEntry(
-        "", decision_id("u1", "a"), "click", 1, 1.0, 0.0, 60.0, True, b"teaching of a"
-    )
+    expected = StreamEntry("", order("u1", "a"), "click", 1, 1.0, 0.0, 60.0, True, b"teaching of a")
     assert [expected] == await lessons(store)
     found = await look(store, "a")
     assert (1.0, None, "open") == (found.click, found.unsubscribe, found.status)
