@@ -84,13 +84,17 @@ def decide(
     *,
     now: float,
     rng: Generator,
+    supposed: bool = False,
 ) -> list[Drawn]:
-    """Answer every request, in order; requests of one call do not see each other."""
+    """Answer every request, in order; requests of one call do not see each other.
+
+    `supposed`: nobody asked, and no part of the policy remembers the requests.
+    """
     drawn: list[Drawn] = []
     for start in range(0, len(requests), CHUNK):
         part = slice(start, start + CHUNK)
         asked = _asked(model, requests[part], states[part], now)
-        scored = _scored(model, asked)
+        scored = _scored(model, asked, supposed)
         draws = rng.random(len(asked.requests))
         chosen = (scored.law.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
         drawn += [
@@ -178,7 +182,7 @@ def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
     return forecast, valuation.probability(silence.click)[:, 0]
 
 
-def _scored(model: Model, asked: _Asked) -> _Scored:
+def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
     policy = model.policy
     forecast, p0 = _forecast(model, asked)
     value = np.array([request.value for request in asked.requests])
@@ -195,6 +199,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
             send_cost=send_cost,
             value=asked.usual_values,
             half_life=policy.half_life,
+            supposed=supposed,
         )
     )
     hazard = valuation.pessimistic(
@@ -256,6 +261,8 @@ def _record(
             propensity=scored.law[i, :size],
         ),
         blocked=request.blocked,
+        free_at=request.free_at,
+        time_zone=request.time_zone,
         p0=float(scored.options.p0[i]),
         unsubscribe_cost=float(scored.unsubscribe_cost[i]),
         price=float(scored.price[i]),

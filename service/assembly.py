@@ -13,6 +13,7 @@ from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import Rules, parse_caps, parse_tag_caps
+from engine.week import parse_days
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
 from service.deciding import Decider
@@ -77,6 +78,7 @@ def rules(settings: Settings) -> Rules:
         min_gap_s=settings.min_gap_s,
         caps=parse_caps(settings.caps),
         tag_caps=parse_tag_caps(settings.tag_caps),
+        week=parse_days(settings.days),
         quiet_hours=parse_quiet_hours(settings.quiet_hours),
         zone=time_zone(settings.time_zone),
     )

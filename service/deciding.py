@@ -13,8 +13,8 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -25,6 +25,7 @@ from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
+from engine.explanation import removals
 from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
 from service.answers import answer_body, fallback_body
@@ -49,6 +50,8 @@ from service.terms import Terms
 
 TRIES = 3
 MOST_DISOWNED = 10_000
+NO_ARM = "none"
+"""Of an answer that no arm gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,9 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
+    arm: str
+    removals: Mapping[Reason, int] = field(default_factory=dict)
+    """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
     problem: Problem | None = None
 
@@ -113,6 +119,17 @@ class Decider:
         except (StoreError, TimeoutError):
             pass
         return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+
+    def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
+        """The decision that `decide` would draw, were this asked now of a user in this state.
+
+        Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
+        """
+        model = self._model()
+        requests = [_request(ask, user, model, self._terms, now)]
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
+        return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
@@ -298,6 +315,8 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        free_at=allowed.free_at,
+        time_zone=(ask.zone or terms.rules.zone).key,
     )
 
 
@@ -317,16 +336,23 @@ def _not_sent(commit: Commit, now: float) -> Event:
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
-    return Answer(commit.answer, decision.reason, decision.model_version)
+    return Answer(
+        commit.answer,
+        decision.reason,
+        decision.model_version,
+        decision.arm,
+        removals(decision),
+    )
 
 
 def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None, NO_ARM)
 
 
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
+    arm: str
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
@@ -337,6 +363,6 @@ def _replay(ask: Ask, earlier: Replayed) -> Answer:
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, problem=problem)
+        return Answer(b"", Reason.FALLBACK, None, NO_ARM, problem=problem)
     told = msgspec.json.decode(earlier.answer, type=_Repeated)
-    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)
+    return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)

@@ -26,6 +26,7 @@ from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import parse_caps, parse_tag_caps
+from engine.week import parse_days
 
 PREFIX = "FORBEAR_"
 HOUR = 3600.0
@@ -54,6 +55,7 @@ def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
 TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
 Hours = Annotated[str, AfterValidator(_readable_by(parse_quiet_hours))]
+Days = Annotated[str, AfterValidator(_readable_by(parse_days))]
 Zone = Annotated[str, AfterValidator(_readable_by(time_zone))]
 
 
@@ -184,6 +186,9 @@ class Settings(BaseSettings):
     )
     tag_caps: TagCaps = Field(
         "", description="The same for messages with a tag: offer:1/7d news:3/7d."
+    )
+    days: Days = Field(
+        "", description="Days of the user's week on which sends are allowed, by blanks: mon tue."
     )
     quiet_hours: Hours = Field(
         "", description="Time of the user's day in which nothing is sent: 21:00-08:00."

@@ -28,7 +28,7 @@ MESSAGE: Final = "message/"
 """Begins the name of a message's part; its id follows."""
 
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "rules": ("paused", "min_gap_s", "caps", "tag_caps", "quiet_hours", "time_zone"),
+    "rules": ("paused", "min_gap_s", "caps", "tag_caps", "days", "quiet_hours", "time_zone"),
     "prices": (
         "value",
         "unsubscribe_cost",
@@ -44,7 +44,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 """Section -> the settings that it may say."""
 
-LISTS: Final = frozenset({"caps", "tag_caps"})
+LISTS: Final = frozenset({"caps", "tag_caps", "days"})
 """Settings that hold several things, separated by blanks; a document may give a list instead."""
 
 

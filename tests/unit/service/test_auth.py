@@ -21,6 +21,7 @@ from tests.unit.service.harness import Worker, new_store, settings, worker
 NEEDED = [
     ("POST", "/v1/decisions", Scope.DECIDE),
     ("POST", "/v1/decisions/batch", Scope.DECIDE),
+    ("POST", "/v1/decisions/explain", Scope.READ),
     ("POST", "/v1/events", Scope.FEEDBACK),
     ("GET", "/v1/decisions/07-x", Scope.READ),
     ("GET", "/v1/messages", Scope.READ),
