@@ -83,8 +83,8 @@ async def _catalog(request: Request) -> Catalog:
 def _check_room(catalog: Catalog, message_id: str) -> None:
     if message_id not in catalog.messages and len(catalog.messages) >= MOST_MESSAGES:
         raise BadInput(
-            f"the catalog already holds {MOST_MESSAGES:,} messages; expected no more, because every "
-            "worker holds them all: delete those that are over"
+            f"the catalog already holds {MOST_MESSAGES:,} messages; expected no more, because "
+            "every worker holds them all: delete those that are over"
         )
 
 

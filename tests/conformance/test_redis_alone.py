@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from engine.errors import BadInput, StoreError
 from service.store import keys
@@ -177,9 +180,12 @@ def _pattern(name: str) -> str:
 def cluster_url() -> Iterator[str]:
     """One server in cluster mode, which refuses a script that leaves its slot."""
     folder = Path(tempfile.mkdtemp(prefix="fb"))
+    with socket.create_server(("127.0.0.1", 0)) as free:  # else every server takes the same one
+        bus = free.getsockname()[1]
     options = ["--cluster-enabled", "yes", "--port", "0", "--unixsocket", "s", "--logfile", "log"]
+    options += ["--cluster-port", str(bus)]
     server = subprocess.Popen([find_server(), *options], cwd=folder)
-    raw: Any = Redis(unix_socket_path=str(folder / "s"))
+    raw: Any = Redis(unix_socket_path=str(folder / "s"), retry=Retry(NoBackoff(), 0))
     try:
         _wait_for(raw.ping)
         raw.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)

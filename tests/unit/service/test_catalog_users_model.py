@@ -154,10 +154,10 @@ async def test_an_export_tells_everything_that_is_stored(running: Worker) -> Non
     await running.report(click | {"decision_id": decision["decision_id"], "value": 2.5})
     told = (await running.client.get("/v1/users/a/b/export")).json()
     (record,), (event,) = told["decisions"], told["events"]
-    assert ("a/b", {"age": 41.0}, 1.0) == (
+    assert ("a/b", {"age": 41.0}, "open") == (
         told["user_id"],
         record["context"],
-        record["click"],
+        record["status"],
     )
     assert [decision["action"]] == [one["message"] for one in record["candidates"]]
     assert ("e", "click", 2.5, "accepted") == tuple(
