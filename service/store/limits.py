@@ -22,6 +22,9 @@ IDEMPOTENCY_S = DAY_S
 """Default life of an answer kept for a request that may be repeated."""
 MODELS_KEPT = 5
 ROUNDS_KEPT = 1_000
+AUDIT_ENTRIES = 1_000
+AUDIT_BYTES = 16 * 1024 * 1024
+"""Of the bodies before and after; beyond either bound the oldest changes are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from service.store.keys import (
     tombstone,
 )
 from service.store.limits import RETENTION_S, Rules
-from service.store.memory_learning import MemoryCatalog, MemoryLearning
+from service.store.memory_configuration import MemoryConfiguration
+from service.store.memory_learning import MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
     SHARDS,
@@ -41,7 +42,7 @@ _NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT
 """Without a decision these say nothing."""
 
 
-class MemoryStore(MemoryLearning, MemoryCatalog):
+class MemoryStore(MemoryLearning, MemoryConfiguration):
     """All state of a deployment, in dictionaries; see `protocol.Store`."""
 
     def __init__(
@@ -50,7 +51,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         self._rules = Rules(half_life_s, retention_s, tombstone_secret)
         self._all = [Shard() for _ in range(SHARDS)]
         MemoryLearning.__init__(self, self._all)
-        MemoryCatalog.__init__(self)
+        MemoryConfiguration.__init__(self)
         self._users: dict[str, User] = {}
         self._decisions: dict[str, Decision] = {}
         self._decisions_of: dict[str, list[Decision]] = defaultdict(list)
@@ -163,9 +164,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             decision.clicked = True
             self._users.setdefault(event.user_id, User()).clicks += 1
         if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
-            decision.lesson("click", 1, 1.0, event.now - decision.at)
-            decision.labels["click"].settle(1.0)
-            decision.reschedule()
+            decision.gain(event.now)
         if event.type is EventType.NOT_SENT:
             if not is_late and decision.commit.slices:
                 decision.censor()

@@ -24,7 +24,7 @@ from service.services import Services
 from service.store.keys import lesson_order, tombstone
 from service.store.protocol import Event, EventType
 from service.store.redis import RedisStore
-from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET
+from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET, change
 from tests.unit.service.harness import settings
 
 USER, OTHER = "erase-me@example.org", "stays@example.org"
@@ -34,8 +34,8 @@ USER, OTHER = "erase-me@example.org", "stays@example.org"
 async def held(redis_store: RedisStore) -> Services:
     """A worker under the simulated clock with two messages to send."""
     started = assemble(settings(simulated_clock=True), redis_store, np.random.default_rng(1))
-    for name in ("sale", "digest"):
-        await redis_store.put_message(name, b'{"attributes": {"category": "offer"}}')
+    offer = b'{"attributes": {"category": "offer"}}'
+    await redis_store.configure(change({"message/sale": offer, "message/digest": offer}))
     await started.live.refresh()
     started.clock.arrival(NOW)
     return started

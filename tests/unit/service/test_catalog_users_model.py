@@ -206,8 +206,8 @@ async def test_a_lesson_stored_but_not_learned_is_lag(running: Worker) -> None:
     await running.report(
         *(
             {
-                "event_id": "c",
-                "type": "click",
+                "event_id": "e",
+                "type": "unsubscribe",
                 "user_id": answer["user_id"],
                 "decision_id": answer["decision_id"],
             }
