@@ -166,6 +166,30 @@ def evaluate(
 
 
 @app.command()
+def arms(
+    log: Annotated[Path, typer.Argument(help="An exported log.")],
+    shares: Annotated[
+        str | None, typer.Option(help="holdout:0.05 random:0.01; default: the configured ones.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Leave out what was decided before this time.")
+    ] = None,
+    click_worth: Annotated[float, typer.Option(help="Times each row's value.")] = 1.0,
+    unsubscribe_cost: Annotated[float, typer.Option(help="Worth lost with a user.")] = 10.0,
+    send_cost: Annotated[float | None, typer.Option(help="Default: each row's own.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
+) -> None:
+    """Compare the arms per user: what Forbear brought against holdout and business as usual."""
+    from engine.arms import parse_arms
+    from engine.evaluation.log import Prices
+    from service.comparing_arms import compare_arms
+
+    written = _settings().arms if shares is None else shares
+    prices = Prices(click_worth, unsubscribe_cost, send_cost)
+    compare_arms(log, prices, parse_arms(written) if written else None, since, json)
+
+
+@app.command()
 def demo(
     hillstrom: Annotated[
         Path | None, typer.Option(help="Replay this real log instead: Hillstrom's CSV, or .gz.")
