@@ -32,11 +32,11 @@ class EventType(StrEnum):
     DISMISS = "dismiss"
     CONVERSION = "conversion"
     SENT = "sent"
-    TOLERANCE = "tolerance"
-    """The user said how often he wants to be messaged, or that he does not mind any more."""
     NOT_SENT = "not_sent"
     """The answer was not carried out: teaches nothing, and a send's burden is taken back."""
     EXTERNAL_SEND = "external_send"
+    TOLERANCE = "tolerance"
+    """The user said how often he wants to be messaged, or that he does not mind any more."""
 
 
 ABOUT_CONSENT = frozenset({EventType.UNSUBSCRIBE, EventType.SUBSCRIBE})
@@ -274,6 +274,10 @@ class LogEntry:
     type: str = ""
     """Of an event."""
     value: float | None = None
+    event_id: str = ""
+    at: float | None = None
+    """Of an event: when its sender says it happened."""
+    arrived: float | None = None
     channel: str = ""
     """Of an unsubscribe or subscribe: the one left or joined; empty: all of them."""
     tolerance: str = ""
@@ -281,12 +285,30 @@ class LogEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Holdings:
+    """All that is kept of one user, besides the state: what erasure would delete."""
+
+    log: tuple[LogEntry, ...]
+    """Decisions, labels and events, oldest first."""
+    decisions: tuple[str, ...]
+    """Ids of those that may still change."""
+    event_ids: tuple[str, ...]
+    """Known, so that a repetition is a duplicate."""
+    idempotency_records: tuple[str, ...]
+    """Names, which are hashes."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One lesson for the learner, self-contained: catalog edits cannot change its meaning."""
+    """One lesson for the learner, self-contained: catalog edits cannot change its meaning.
+
+    It names neither user nor decision, so it may outlive an erasure.
+    """
 
     entry_id: str
     """Redis stream id, e.g. "1700000000000-0"; ordered within its shard."""
-    decision_id: str
+    order: str
+    """Keyed pseudonym of its decision: where its lessons stand within a round."""
     head: HeadName
     label: int
     weight: float
@@ -368,6 +390,7 @@ class Store(Protocol):
         """Delete all that leads back to the user; what was deleted, counted by kind.
 
         A user who has left a channel leaves one keyed-hash tombstone that goes on suppressing.
+        Lessons name nobody and stay.
         """
 
     async def import_unsubscribed(
@@ -378,11 +401,14 @@ class Store(Protocol):
     async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
         """Entries of one shard's decision log with id > `after` ("0-0": all), oldest first."""
 
-    async def trim_log(self, shard: int, before_ms: int) -> int:
-        """Drop a shard's log entries older than `before_ms` (stream time); how many.
+    async def trim_log(self, before_ms: int) -> int:
+        """Drop log entries older than `before_ms` (stream time); how many.
 
-        Only for entries that have been exported and belong to decisions past the retention.
+        Only for entries that belong to decisions past the retention.
         """
+
+    async def holdings(self, user_id: str) -> Holdings:
+        """All that is kept of a user besides the state."""
 
     # -- configuration and access -----------------------------------------------------------------
 

@@ -5,8 +5,8 @@
 -- {sNN}:lessons     lessons appended
 -- {sNN}:due         the decision's deadline moved or removed
 -- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back; consent
--- {sNN}:tombstones  read; the user's removed when his consent changes
 -- {sNN}:ud:USER     read
+-- {sNN}:tombstones  read; the user's written when his consent changes
 
 local HEADS = { 'click', 'unsubscribe' }
 local FIELD = {
@@ -37,12 +37,12 @@ end
 -- The part that never changes stands in the log once: teaching, and slices of 17 bytes each.
 local function constant(d)
   if d.teaching then return d end
-  d.teaching, d.slices = '', {}
+  d.teaching, d.order, d.slices = '', '', {}
   local found = redis.call('XRANGE', LOG, d.entry, d.entry)[1]
   if not found then return d end
   local entry = {}
   for i = 1, #found[2], 2 do entry[found[2][i]] = found[2][i + 1] end
-  d.teaching = entry.teaching
+  d.teaching, d.order = entry.teaching, entry.order
   for i = 1, #entry.slices, 17 do
     local head, due, mass = struct.unpack('>Bdd', entry.slices, i)
     d.slices[#d.slices + 1] = { head = HEADS[head + 1], due = due, mass = mass }
@@ -52,7 +52,7 @@ end
 
 local function lesson(d, head, label, weight, delay)
   if weight < LEAST_WEIGHT or constant(d).teaching == '' then return end
-  redis.call('XADD', LESSONS, '*', 'd', d.id, 'h', head, 'y', label, 'w', num(weight),
+  redis.call('XADD', LESSONS, '*', 'o', d.order, 'h', head, 'y', label, 'w', num(weight),
     't', num(d[head].taught), 'l', num(delay), 'f', d.first and '1' or '0', 'x', d.teaching)
   if d.first then
     d.first = false
@@ -67,7 +67,7 @@ local function settle(d, head, value)
 end
 
 local function log_labels(d)
-  redis.call('XADD', LOG, '*', 'kind', 'labels', 'd', d.id, 'status', d.status,
+  redis.call('XADD', LOG, '*', 'kind', 'labels', 'u', d.user, 'd', d.id, 'status', d.status,
     'click', d.click.label or NONE, 'unsubscribe', d.unsubscribe.label or NONE)
 end
 
@@ -266,10 +266,11 @@ local function change_consent(user, tombstone, now, channel, allow)
     redis.call('HSET', user_key(user), 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
     if after then
       redis.call('HSET', user_key(user), 'x', after)
+      redis.call('HSET', TOMBSTONES, tombstone, after)
     else
       redis.call('HDEL', user_key(user), 'x')
+      redis.call('HDEL', TOMBSTONES, tombstone)
     end
-    redis.call('HDEL', TOMBSTONES, tombstone)
   end
   return u[6], after
 end

@@ -1,5 +1,5 @@
 -- event(tag; user, tombstone, event_id, kind, now, at, decision, value, half_life, retention,
---       channel, tolerance)
+--       users_s, channel, tolerance)
 --   -> 'accepted', 'duplicate', 'late' or 'unknown'
 --
 -- decision, value, channel and tolerance are '' where the event has none.
@@ -7,14 +7,14 @@
 -- {sNN}:ue:USER     ids seen before; this one added
 -- {sNN}:d:DECISION  the decision named; any open one of the user on an unsubscribe
 -- {sNN}:u:USER      written
--- {sNN}:tombstones  read; the user's removed when his consent changes
+-- {sNN}:tombstones  read; the user's written when his consent changes
 -- {sNN}:log         the event appended
 -- and what decision.lua touches
 
 local user, tombstone, event_id, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, decision_id = tonumber(ARGV[5]), ARGV[7]
 local half_life, retention = tonumber(ARGV[9]), tonumber(ARGV[10])
-local channel, tolerance = ARGV[11], ARGV[12]
+local channel, tolerance = ARGV[12], ARGV[13]
 
 -- Without a decision these say nothing.
 local NAMES_DECISION = { click = true, sent = true, not_sent = true }
@@ -104,6 +104,7 @@ if decision_id ~= '' or NAMES_DECISION[kind] then
   d = find_decision()
   if not d then
     if kind == 'unsubscribe' then unsubscribe(user, tombstone, now, channel, nil, censor_all) end
+    redis.call('EXPIRE', user_key(user), ARGV[11])
     return 'unknown'
   end
 end
@@ -136,6 +137,7 @@ elseif kind == 'external_send' then
   external_send()
 end
 
+redis.call('EXPIRE', user_key(user), ARGV[11])
 redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', decision_id, 'id', event_id,
   'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status,
   'channel', channel, 'tolerance', tolerance)
