@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.arms import Arm
 from engine.decision import Context, Decision, Floats, Forecasts, Reason
 from engine.errors import BadInput
 from engine.valuation import terms
@@ -43,13 +44,14 @@ class _Row(msgspec.Struct, array_like=True):
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int
     free_at: float | list[float | None] | None
     """By blocked message; one entry where they are all free at the same time."""
     time_zone: str | None
+    configuration_version: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -89,6 +91,7 @@ def to_row(decision: Decision) -> bytes:
             encoder_version=decision.encoder_version,
             free_at=_times(decision),
             time_zone=decision.time_zone,
+            configuration_version=decision.configuration_version,
         )
     )
 
@@ -137,6 +140,7 @@ def from_row(row: bytes) -> Decision:
         encoder_version=stored.encoder_version,
         free_at=_free_at(stored),
         time_zone=stored.time_zone,
+        configuration_version=stored.configuration_version,
     )
 
 
@@ -196,7 +200,12 @@ def _wide(column: bytes) -> Floats:
 
 
 def contention(
-    decision_id: str, user_id: str, context: Context, value: float, now: float
+    decision_id: str,
+    user_id: str,
+    context: Context,
+    value: float,
+    now: float,
+    arm: Arm = Arm.BANDIT,
 ) -> Decision:
     """The censored record of a decision whose user's state would not hold still."""
     nothing = np.zeros(0)
@@ -218,7 +227,7 @@ def contention(
         abstain_propensity=None,
         abstain_reward=0.0,
         reason=Reason.CONTENTION,
-        arm="bandit",
+        arm=arm,
         policy="",
         model_version=0,
         encoder_version=0,
@@ -265,6 +274,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
         "policy": decision.policy,
         "model_version": decision.model_version,
         "encoder_version": decision.encoder_version,
+        "configuration_version": decision.configuration_version,
     }
 
 

@@ -47,6 +47,8 @@ class Rules:
     """Least time between any two sends to one user."""
     caps: tuple[Cap, ...] = ()
     tag_caps: tuple[TagCap, ...] = ()
+    usual_caps: tuple[Cap, ...] = ()
+    """Besides `caps`, for users whose arm is business as usual."""
     week: Week | None = None
     """The days of the user's week on which sends are allowed; None: every day."""
     quiet_hours: QuietHours | None = None

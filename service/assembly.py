@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from engine.arms import Experiment, assignment_key, parse_arms
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -16,6 +17,8 @@ from engine.rules import Rules, parse_caps, parse_tag_caps
 from engine.week import parse_days
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
+from service.configuration.document import configured
+from service.configuration.watched_file import WatchedFile
 from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
@@ -76,10 +79,21 @@ def rules(settings: Settings) -> Rules:
         paused=settings.paused,
         min_gap_s=settings.min_gap_s,
         caps=parse_caps(settings.caps),
+        usual_caps=parse_caps(settings.usual_caps),
         tag_caps=parse_tag_caps(settings.tag_caps),
         week=parse_days(settings.days),
         quiet_hours=parse_quiet_hours(settings.quiet_hours),
         zone=time_zone(settings.time_zone),
+    )
+
+
+def experiment(settings: Settings) -> Experiment:
+    """Which users are in which arm."""
+    secret = settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else ""
+    return Experiment(
+        shares=parse_arms(settings.arms),
+        key=assignment_key(secret.encode(), settings.experiment),
+        shadow=settings.shadow,
     )
 
 
@@ -92,6 +106,7 @@ def terms(settings: Settings) -> Terms:
         windows=Windows(
             settings.click_window_s, settings.unsubscribe_window_s, settings.not_sent_grace_s
         ),
+        experiment=experiment(settings),
         confirm_window=settings.confirm_window_s,
         timeout=settings.decide_timeout_ms / 1000,
     )
@@ -117,8 +132,13 @@ async def open_store(settings: Settings) -> Store:
 def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
     """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
-    live = Live(store, terms(settings), priors(settings))
-    configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    live = Live(
+        store,
+        lambda parts: terms(configured(settings, parts)),
+        priors(settings),
+        needs_file=settings.config is not None,
+    )
+    known = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
     decider = Decider(store, live, clock, sweeper, rng)
     return Services(
@@ -128,6 +148,7 @@ def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> 
         live=live,
         decider=decider,
         gathering=Gathering(decider),
-        keys=KeyRing(store, configured),
+        keys=KeyRing(store, known),
         sweeper=sweeper,
+        file=WatchedFile(settings.config, store, clock) if settings.config else None,
     )

@@ -35,6 +35,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(help="API processes.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Of the bundled server.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The team's configuration, taken up whenever it changes.")
+    ] = None,
     simulated_clock: Annotated[
         bool | None, typer.Option("--simulated-clock", help="The time is the largest `at` seen.")
     ] = None,
@@ -43,7 +46,12 @@ def serve(
     from service.serving import run_all
 
     settings = _settings(
-        host=host, port=port, workers=workers, data_dir=data_dir, simulated_clock=simulated_clock
+        host=host,
+        port=port,
+        workers=workers,
+        data_dir=data_dir,
+        config=config,
+        simulated_clock=simulated_clock,
     )
     sys.exit(run_all(settings))
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.arms import parse_arms
 from engine.errors import BadInput
 from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
@@ -52,6 +53,7 @@ def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
+Arms = Annotated[str, AfterValidator(_readable_by(parse_arms))]
 Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
 TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
 Hours = Annotated[str, AfterValidator(_readable_by(parse_quiet_hours))]
@@ -74,6 +76,10 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path(".forbear"),
         description="Where the embedded server keeps its data.",
+    )
+    config: Path | None = Field(
+        default=None,
+        description="The team's configuration, a YAML file; what it says overrides settings here.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -182,6 +188,20 @@ class Settings(BaseSettings):
         "", description="Time of the user's day in which nothing is sent: 21:00-08:00."
     )
     time_zone: Zone = Field("UTC", description="IANA time zone of users whose request names none.")
+
+    # arms for measurement
+    arms: Arms = Field(
+        "", description="Shares of users kept apart: holdout:0.05 random:0.01; the rest: bandit."
+    )
+    experiment: str = Field(
+        "forbear", description="Name of the assignment to arms; another deals all users anew."
+    )
+    usual_caps: Caps = Field(
+        "", description="Most sends to a user whose arm is business_as_usual, like the caps."
+    )
+    shadow: bool = Field(
+        default=False, description="Decide and write down, but answer nothing to send."
+    )
 
     # secrets and logs
     api_keys: SecretStr | None = Field(

@@ -35,14 +35,18 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  id, type, now, at, value, status). Decisions refer to their entry:
                                  trim it only behind the exporter and behind the retention
     {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
-    {sNN}:catalog        string  version of the catalog in force: a decision made with an older one
-                                 is refused; written before a change is acknowledged
+    {sNN}:catalog        string  version of the configuration in force: a decision made with an
+                                 older one is refused; written before a change is acknowledged
 
 Under tags of their own:
 
-    {catalog}:messages   hash    message id -> body
-    {catalog}:version    string  raised by every change, of the kill switch too
-    {catalog}:paused     string  "1" while the kill switch is on
+    {catalog}:parts      hash    the configuration: name of a part -> JSON. A section of the
+                                 configuration file, "message/ID", "pause" while the kill switch is
+                                 on, "file" the hash of the file last taken up
+    {catalog}:version    string  raised by every change of any part
+    {catalog}:audit      zset    the last changes by version: MessagePack
+                                 [version, at, by, [[part, before, after], ...]]
+    {catalog}:audit_bytes string size of all that stands before and after in it
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -64,9 +68,7 @@ FORMAT_KEY = "forbear:format"
 FORMAT_VERSION = b"1"
 """Raised when an older service would misread what a newer one writes, or the reverse."""
 
-CATALOG_MESSAGES = "{catalog}:messages"
-CATALOG_VERSION = "{catalog}:version"
-CATALOG_PAUSED = "{catalog}:paused"
+CATALOG = "{catalog}"
 ACCESS_KEYS = "{access}:keys"
 LEARNER = "{learner}"
 

@@ -13,7 +13,8 @@ from engine.burden import decayed
 from engine.history import BY_OTHERS
 from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
 from service.store.limits import RETENTION_S, Rules
-from service.store.memory_learning import MemoryCatalog, MemoryLearning
+from service.store.memory_configuration import MemoryConfiguration
+from service.store.memory_learning import MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
     SHARDS,
@@ -34,7 +35,7 @@ _NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT
 """Without a decision these say nothing."""
 
 
-class MemoryStore(MemoryLearning, MemoryCatalog):
+class MemoryStore(MemoryLearning, MemoryConfiguration):
     """All state of a deployment, in dictionaries; see `protocol.Store`."""
 
     def __init__(
@@ -43,7 +44,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         self._rules = Rules(half_life_s, retention_s, tombstone_secret)
         self._all = [Shard() for _ in range(SHARDS)]
         MemoryLearning.__init__(self, self._all)
-        MemoryCatalog.__init__(self)
+        MemoryConfiguration.__init__(self)
         self._users: dict[str, User] = {}
         self._decisions: dict[str, Decision] = {}
         self._decisions_of: dict[str, list[Decision]] = defaultdict(list)

@@ -6,7 +6,6 @@ from service.store.protocol import (
     EventStatus,
     Idempotency,
     Store,
-    StoredCatalog,
     StoredUser,
     UserRead,
 )
@@ -104,22 +103,6 @@ async def test_imported_opt_outs_teach_nothing(store: Store) -> None:
     assert {"click"} == {entry.head for entry in await every_lesson(store)}
     for user_id in ("u1", "u2", "u3"):
         assert (await store.user(user_id)).unsubscribed
-
-
-async def test_the_catalog_counts_its_changes(store: Store) -> None:
-    assert StoredCatalog() == await store.catalog()
-    assert await store.put_message("m1", b"one")
-    assert not await store.put_message("m1", b"uno")
-    assert await store.put_message("m\u00e9", b"\x00\xff")
-    bodies = {"m1": b"uno", "m\u00e9": b"\x00\xff"}
-    assert StoredCatalog(3, bodies) == await store.catalog()
-    assert await store.delete_message("m1")
-    await store.set_paused(True)
-    assert StoredCatalog(5, {"m\u00e9": b"\x00\xff"}, paused=True) == await store.catalog()
-    assert not await store.delete_message("m1")
-    await store.set_paused(False)
-    assert StoredCatalog(7, {"m\u00e9": b"\x00\xff"}) == await store.catalog()
-    assert 7 == await store.catalog_version()
 
 
 async def test_api_keys_are_kept_by_id(store: Store) -> None:
