@@ -56,6 +56,8 @@ class Reason(StrEnum):
     """Blocked: this user has had as many sends as a cap allows within its time."""
     TAG_CAP = "tag_cap"
     """Blocked: this user has had as many messages of one of its tags as that tag's cap allows."""
+    BUDGET = "budget"
+    """Blocked: a budget of the message or of the team is used up for this time."""
     CONTENTION = "contention"
     """Abstained, censored: the user's state kept changing under the decision."""
     FALLBACK = "fallback"
@@ -105,6 +107,8 @@ class Forecasts:
     unsubscribe: Floats
     """Annoyance, part one: p_unsubscribe times the unsubscribe cost."""
     send_cost: Floats
+    scarcity: Floats
+    """What the slots of budgets that a send takes are worth to others; the price that was in force."""
     net: Floats
     propensity: Floats
 

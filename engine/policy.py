@@ -66,6 +66,12 @@ class Model:
     policy: Policy
     snapshot: Snapshot
     catalog: Catalog
+    scarcity: Floats | None = None
+    """(messages + 1,) what a send of each takes from budgets, at their prices; None: nothing."""
+
+    def scarce(self, rows: NDArray[np.int64]) -> Floats:
+        """Scarcity of the given catalog rows, of their shape."""
+        return np.zeros(rows.shape) if self.scarcity is None else self.scarcity[rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +189,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
     forecast, p0 = _forecast(model, asked)
     value = np.array([request.value for request in asked.requests])
     send_cost = model.catalog.send_costs(asked.rows, policy.send_cost)
+    scarcity = model.scarce(asked.rows)
     unsubscribe_cost, price = policy.patience.costs(
         Outlook(
             snapshot=model.snapshot,
@@ -192,7 +199,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
             offered=asked.offered,
             forecast=forecast,
             burdens=asked.burdens,
-            send_cost=send_cost,
+            send_cost=send_cost + scarcity,  # later sends will have to pay for their slots too
             value=asked.usual_values,
             half_life=policy.half_life,
         )
@@ -210,8 +217,9 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         unsubscribe_cost=unsubscribe_cost,
         price=price,
         send_cost=send_cost,
+        scarcity=scarcity,
     )
-    reward = valuation.abstain_reward(terms.net, asked.offered, policy.rho)
+    reward = valuation.abstain_reward(terms.net + scarcity, asked.offered, policy.rho)
     options = Options(
         mean=forecast.click,
         shared=forecast.click_shared,
@@ -251,6 +259,7 @@ def _record(
             gain=terms.gain[i, :size],
             unsubscribe=terms.unsubscribe[i, :size],
             send_cost=terms.send_cost[i, :size],
+            scarcity=terms.scarcity[i, :size],
             net=terms.net[i, :size],
             propensity=scored.law[i, :size],
         ),

@@ -98,6 +98,8 @@ class Annoyance(Struct, frozen=True):
     unsubscribe: float
     patience: float
     send_cost: float
+    scarcity: float
+    """What the slots of budgets that the send takes are worth to others; 0 where none is scarce."""
     total: float
 
 

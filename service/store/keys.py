@@ -20,6 +20,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  s status (open), g gain event (click), p last_send_at before it,
                                  b "1" while a send counts in the burden (an abstention),
                                  m its mark in the user's recent sends,
+                                 c what it took from budgets: MessagePack [[budget, units], ...],
                                  o confirm by, w "1" until confirmed, k idempotency record,
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";
@@ -35,11 +36,17 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  id, type, now, at, value, status). Decisions refer to their entry:
                                  trim it only behind the exporter and behind the retention
     {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
+    {sNN}:b:BUDGET       string  the shard's allowance, MessagePack [granted, spent, returned,
+                                 refunded, since, last, earliest]; see engine/allowance.py
 
 Under tags of their own:
 
     {catalog}:messages   hash    message id -> body
     {catalog}:version    string  raised by every change
+    {budget}:l:BUDGET    hash    the ledger: sN what it knows of shard N (MessagePack [granted,
+                                 spent, returned, refunded]), bN a bin of time ([units, latest])
+    {budget}:demand      string  what is known of the demand for budgets, for their prices
+    {budget}:version     string  raised by every change of it
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -64,6 +71,8 @@ FORMAT_VERSION = b"1"
 CATALOG_MESSAGES = "{catalog}:messages"
 CATALOG_VERSION = "{catalog}:version"
 ACCESS_KEYS = "{access}:keys"
+BUDGET_DEMAND = "{budget}:demand"
+BUDGET_VERSION = "{budget}:version"
 LEARNER = "{learner}"
 
 TAGS = tuple(f"{{s{shard:02d}}}" for shard in range(SHARDS))
@@ -83,6 +92,16 @@ def shard_of_decision(decision_id: str) -> int | None:
     found = _DECISION_ID.match(decision_id)
     shard = int(found[1]) if found else SHARDS
     return shard if shard < SHARDS else None
+
+
+def ledger_key(budget: str) -> str:
+    """The ledger of a budget."""
+    return f"{{budget}}:l:{budget}"
+
+
+def allowance_key(shard: int, budget: str) -> str:
+    """A shard's allowance of a budget."""
+    return f"{TAGS[shard]}:b:{budget}"
 
 
 def log_key(shard: int) -> str:

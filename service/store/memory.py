@@ -13,6 +13,7 @@ from engine.burden import decayed
 from engine.history import BY_OTHERS
 from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
 from service.store.limits import RETENTION_S, Rules
+from service.store.memory_budgets import MemoryBudgets, covered, spend
 from service.store.memory_learning import MemoryCatalog, MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
@@ -34,7 +35,7 @@ _NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT
 """Without a decision these say nothing."""
 
 
-class MemoryStore(MemoryLearning, MemoryCatalog):
+class MemoryStore(MemoryLearning, MemoryCatalog, MemoryBudgets):
     """All state of a deployment, in dictionaries; see `protocol.Store`."""
 
     def __init__(
@@ -44,6 +45,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         self._all = [Shard() for _ in range(SHARDS)]
         MemoryLearning.__init__(self, self._all)
         MemoryCatalog.__init__(self)
+        MemoryBudgets.__init__(self, self._all)
         self._users: dict[str, User] = {}
         self._decisions: dict[str, Decision] = {}
         self._decisions_of: dict[str, list[Decision]] = defaultdict(list)
@@ -58,13 +60,21 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
 
     # -- deciding ---------------------------------------------------------------------------
 
-    async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
+    async def read_users(
+        self, reads: Sequence[UserRead], budgets: Sequence[str] = ()
+    ) -> list[StoredUser | Replayed]:
         """Each user's state, or the replay of an answer given before."""
-        return [self._record(read) or await self.user(read.user_id) for read in reads]
+        return [self._record(read) or self._stored(read.user_id, budgets) for read in reads]
 
     async def user(self, user_id: str) -> StoredUser:
         """A user's state."""
-        return self._users.get(user_id, User()).stored(self._is_unsubscribed(user_id))
+        return self._stored(user_id)
+
+    def _stored(self, user_id: str, budgets: Sequence[str] = ()) -> StoredUser:
+        held = self._shard(user_id).allowances
+        allowances = {name: held[name] for name in budgets if name in held}
+        state = self._users.get(user_id, User())
+        return state.stored(self._is_unsubscribed(user_id), allowances)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         """Each decision, in order."""
@@ -80,8 +90,10 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         unsubscribed = self._is_unsubscribed(commit.user_id)
         send = commit.burden_after is not None
         stale = state.version != commit.expected_version or (send and unsubscribed)
-        if stale and not commit.censored:
-            return Conflict(state.stored(unsubscribed))
+        held = self._shard(commit.user_id).allowances
+        if (stale or not covered(held, commit)) and not commit.censored:
+            return Conflict(state.stored(unsubscribed, {}))
+        spend(held, commit)
         self._write_decision(commit, state.last_send_at)
         if not commit.censored:
             self._users[commit.user_id] = state

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from engine.errors import BadInput, StoreError
 from service.store.keys import FORMAT_KEY, FORMAT_VERSION
 from service.store.limits import RETENTION_S, Rules
+from service.store.redis_budgets import Budgets
 from service.store.redis_catalog import Catalog
 from service.store.redis_client import Client
 from service.store.redis_deciding import Deciding
@@ -20,7 +21,7 @@ from service.store.redis_feedback import Feedback
 from service.store.redis_learning import Learning
 
 
-class RedisStore(Deciding, Feedback, Learning, Catalog):
+class RedisStore(Deciding, Feedback, Learning, Catalog, Budgets):
     """All state of a deployment, on Redis; see `protocol.Store`. Made by `open`."""
 
     @classmethod

@@ -38,6 +38,7 @@ def decisions(draw: st.DrawFn) -> Decision:
     names = draw(st.lists(words, max_size=20, unique=True))
     size = len(names)
     cost = column(draw, positive, size) if draw(st.booleans()) else np.full(size, draw(positive))
+    scarcity = column(draw, positive, size) if draw(st.booleans()) else np.zeros(size)
     value, unsubscribe_cost, price = (draw(positive) for _ in range(3))
     p0 = draw(st.floats(0.0, 1.0))
     priced = terms(
@@ -48,6 +49,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         unsubscribe_cost=np.array([unsubscribe_cost]),
         price=np.array([price]),
         send_cost=cost[None],
+        scarcity=scarcity[None],
     )
     chosen = draw(st.sampled_from([None, *names]))
     return Decision(
@@ -64,6 +66,7 @@ def decisions(draw: st.DrawFn) -> Decision:
             gain=priced.gain[0],
             unsubscribe=priced.unsubscribe[0],
             send_cost=priced.send_cost[0],
+            scarcity=priced.scarcity[0],
             net=priced.net[0],
             propensity=column(draw, chance, size),
         ),
