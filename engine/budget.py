@@ -8,7 +8,6 @@ millionths, rounded up.
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -79,7 +78,3 @@ def _budget(part: str, text: str, owner: str) -> Budget:
         )
     limit = round(amount * MONEY) if money else int(amount)
     return Budget(f"{owner}/{'cost' if money else 'sends'}/{period:g}", limit, period, money)
-
-
-Costs = Mapping[str, tuple[tuple[Budget, int], ...]]
-"""Message id -> the budgets a send of it takes from, and how many units."""

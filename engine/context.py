@@ -237,9 +237,9 @@ class EncoderState:
         numbers, strings = self._numbers, self._strings
         hashes: list[int] = []
         values: list[float] = []
+        if only is not None:
+            context = {key: context[key] for key in sorted(only) if key in context}
         for key, value in context.items():
-            if only is not None and key not in only:
-                continue
             if isinstance(value, str):
                 found = strings.get((key, value)) or self._string(key, value)
                 hashes += found

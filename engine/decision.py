@@ -6,7 +6,7 @@ holds exactly what the policy acted on, at half the size.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -48,6 +48,8 @@ class Reason(StrEnum):
     """Blocked: the context does not fulfil the message's `when`."""
     COOLDOWN = "cooldown"
     """Blocked: this user had this message less than its `cooldown_s` ago."""
+    DAY = "day"
+    """Blocked: it is a day of the week on which this user is left in peace."""
     QUIET_HOURS = "quiet_hours"
     """Blocked: it is the time of day at which this user is left in peace."""
     GAP = "gap"
@@ -57,7 +59,9 @@ class Reason(StrEnum):
     TAG_CAP = "tag_cap"
     """Blocked: this user has had as many messages of one of its tags as that tag's cap allows."""
     BUDGET = "budget"
-    """Blocked: a budget of the message or of the team is used up for this time."""
+    """Blocked: what a budget of the message or of the team allows within its time is spent."""
+    LOWER_TIER = "lower_tier"
+    """Blocked: a message of a higher tier may be sent, and goes first."""
     CONTENTION = "contention"
     """Abstained, censored: the user's state kept changing under the decision."""
     FALLBACK = "fallback"
@@ -77,6 +81,10 @@ class Request:
     """The rule that blocks every message for this user; then there are no candidates."""
     value: float = 1.0
     """Worth of one click of this user, in the unit of every price; 0 or more."""
+    free_at: Mapping[str, float] = field(default_factory=dict)
+    """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
+    time_zone: str | None = None
+    """The user's IANA zone, by which days and quiet hours were judged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ class Forecasts:
     """Annoyance, part one: p_unsubscribe times the unsubscribe cost."""
     send_cost: Floats
     scarcity: Floats
-    """What the slots of budgets that a send takes are worth to others; the price that was in force."""
+    """What the slots of budgets that a send takes were worth to others."""
     net: Floats
     propensity: Floats
 
@@ -143,6 +151,10 @@ class Decision:
     policy: str
     model_version: int
     encoder_version: int
+    free_at: Mapping[str, float] = field(default_factory=dict)
+    """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
+    time_zone: str | None = None
+    """The user's IANA zone, by which days and quiet hours were judged."""
 
     @property
     def chosen(self) -> int | None:

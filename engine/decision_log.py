@@ -15,7 +15,7 @@ from engine.decision import Context, Decision, Floats, Forecasts, Reason
 from engine.errors import BadInput
 from engine.valuation import terms
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -49,6 +49,9 @@ class _Row(msgspec.Struct, array_like=True):
     policy: str
     model_version: int
     encoder_version: int
+    free_at: float | list[float | None] | None
+    """By blocked message; one entry where they are all free at the same time."""
+    time_zone: str | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -86,6 +89,8 @@ def to_row(decision: Decision) -> bytes:
             policy=decision.policy,
             model_version=decision.model_version,
             encoder_version=decision.encoder_version,
+            free_at=_times(decision),
+            time_zone=decision.time_zone,
         )
     )
 
@@ -132,6 +137,8 @@ def from_row(row: bytes) -> Decision:
         policy=stored.policy,
         model_version=stored.model_version,
         encoder_version=stored.encoder_version,
+        free_at=_free_at(stored),
+        time_zone=stored.time_zone,
     )
 
 
@@ -142,6 +149,7 @@ def _fits(stored: _Row) -> bool:
     return (
         all(len(column) == 4 * size for column in columns)
         and all(isinstance(costs, float) or len(costs) == size for costs in shortened)
+        and (not isinstance(stored.free_at, list) or len(stored.free_at) == len(stored.blocked))
         and (stored.action is None or 0 <= stored.action < size)
     )
 
@@ -178,6 +186,19 @@ def _short(column: Floats) -> float | list[float]:
 def _long(numbers: float | list[float], size: int) -> Floats:
     """(1, size)"""
     return np.broadcast_to(np.asarray(numbers, np.float64), (1, size))
+
+
+def _times(decision: Decision) -> float | list[float | None] | None:
+    times = [decision.free_at.get(name) for name, _ in decision.blocked]
+    return times[0] if times and len(set(times)) == 1 else times
+
+
+def _free_at(stored: _Row) -> dict[str, float]:
+    size, times = len(stored.blocked), stored.free_at
+    column = times if isinstance(times, list) else [times] * size
+    return {
+        name: at for (name, _), at in zip(stored.blocked, column, strict=True) if at is not None
+    }
 
 
 def _narrow(column: Floats) -> bytes:
@@ -249,7 +270,11 @@ def to_json(decision: Decision) -> dict[str, Any]:
         "unsubscribe_cost": decision.unsubscribe_cost,
         "price": decision.price,
         "candidates": candidates,
-        "blocked": [{"message": name, "reason": reason} for name, reason in decision.blocked],
+        "blocked": [
+            {"message": name, "reason": reason, "free_at": decision.free_at.get(name)}
+            for name, reason in decision.blocked
+        ],
+        "time_zone": decision.time_zone,
         "arm": decision.arm,
         "policy": decision.policy,
         "model_version": decision.model_version,

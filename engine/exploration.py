@@ -19,9 +19,21 @@ Between two levels of u the product G = prod_m F_m grows by dG; message m gets t
 d log F_m / sum_k d log F_k of it. So no probability is negative, and they sum to 1 - P(abstain),
 which no level enters and which only falls as r0 rises.
 
+Whether to send is asked again at the next decision, which message was sent is not. Drawn afresh
+each time, the most hopeful of many messages on the most hopeful of many days would decide: half of
+all sends had a negative net. So whether to send is drawn from the forecast of one message, that of
+the largest net, with less noise,
+
+    P(send) = 1 - F_m*(r0),        m* = argmax net,
+
+and the messages share it as the law above says; what is learned of them comes from sends, of which
+a day later brings as many. Clones of a message then buy no send at all. Only a user left in peace
+for long is tried by the law above alone.
+
 Inverse-gap weighting (SquareCB; Foster & Rakhlin 2020) is the second explorer behind the same
 signature. Differences from the papers: Thompson's draw is replaced by its law; small entries are
-given to the larger ones; a floor is mixed in for messages known to be harmless.
+given to the larger ones; a floor is mixed in for messages known to be harmless; silence is weighed
+with less noise.
 """
 
 from dataclasses import dataclass, replace
@@ -30,7 +42,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, log_ndtr
+from scipy.special import expit, log_ndtr, logit, ndtr
 
 from engine.decision import Floats
 
@@ -88,6 +100,8 @@ class Options:
     """(N,) what silence is worth."""
     offered: NDArray[np.bool_]
     """(N, K) which entries are candidates; the rest is padding."""
+    tried: NDArray[np.bool_] | None = None
+    """(N,) users left in peace for so long that they are tried; None: nobody."""
 
 
 class Explorer(Protocol):
@@ -105,16 +119,30 @@ class Explorer(Protocol):
 class Thompson:
     """Each message with the probability that it is the best, by the model's own uncertainty."""
 
-    scale: float = 0.5
+    scale: float = 0.35
     """Multiplies the standard deviations: below 1 explores less than the posterior would."""
+    haste: float | None = 0.3
+    """Multiplies them once more where silence is weighed against sending; None: Thompson's law."""
     name: str = "thompson"
 
     def probabilities(self, options: Options) -> Floats:
         """See the module's text for the law. Cost grows with the candidates that can still win."""
+        law = self._law(options, self.scale)
+        if self.haste is None or not law.size:
+            return law
+        found = law.sum(axis=1)
+        send = np.where(found > 0, _send(options, self.scale * self.haste), 0.0)
+        if options.tried is not None:
+            send = np.where(options.tried, found, send)
+        return np.asarray(law * (send / np.where(found > 0, found, 1.0))[:, None])
+
+    @staticmethod
+    def _law(options: Options, scale: float) -> Floats:
+        """Thompson's law with all standard deviations times `scale`."""
         options = replace(
             options,
-            shared=options.shared * self.scale,
-            own=np.maximum(options.own * self.scale, _NARROWEST),
+            shared=options.shared * scale,
+            own=np.maximum(options.own * scale, _NARROWEST),
         )
         able = _able_to_win(options)
         result = np.zeros_like(options.mean)
@@ -126,6 +154,21 @@ class Thompson:
             best = _law_of_the_best(_narrowed(options, users, kept, able), count)
             result[users[:, None], kept] = best
         return result
+
+
+def _send(options: Options, scale: float) -> Floats:
+    """(N,) probability that the message of the largest net is worth more than silence.
+
+    Means nothing where a user has no candidate.
+    """
+    rows = np.arange(len(options.net))
+    best = np.where(options.offered, options.net, -np.inf).argmax(axis=1)
+    spread = np.hypot(options.own[rows, best], options.shared) * scale
+    value = np.where(options.value > 0, options.value, 1.0)
+    needed = (options.abstain_reward + options.cost[rows, best]) / value + options.p0
+    margin = options.mean[rows, best] - logit(np.clip(needed, 1e-15, 1 - 1e-15))
+    send = ndtr(margin / np.maximum(spread, _NARROWEST))
+    return np.where(options.value > 0, send, 0.0)
 
 
 def _narrowed(

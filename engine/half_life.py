@@ -2,32 +2,30 @@
 
 Burden is our own bookkeeping, so a log of sends gives the burden under any half-life. For each of a
 few, a fresh learner goes through the same sends in order of time, is scored on every label before
-it learns it (progressive log loss, both heads), and the smallest total wins. The losses are paired
-send by send, so what decides is small against the losses themselves; the difference to the one in
-use is given with its standard error, and one that is not clearly smaller is no reason to change.
+it learns it (progressive log loss, both heads), and the smallest total wins. That total is minus
+the logarithm of the probability which the learner gave to the whole log, so a difference of two of
+them is the logarithm of a Bayes factor (Dawid 1984), and a small one is no reason to change.
 
 Assumption: sends teach at once; over months the days that labels take do not matter. Limit: burdens
-must vary. A log in which every user gets a message a day cannot tell half-lives apart, and says so
-by a difference within its error.
+must vary. A log in which every user gets a message a day cannot tell half-lives apart. And where
+burden explains nothing, the half-life under which it varies least wins by default; so a change also
+needs to be clearly better than a learner that knows no burden.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine.burden import decayed
 from engine.context import Hashes
-from engine.decision import Context, Floats
+from engine.decision import Context
 from engine.errors import BadInput
 from engine.learning import Learner, Lesson, Priors, teaching
 from engine.outcome import HeadName
 
 DAY = 86400.0
 CANDIDATES = (1 * DAY, 2 * DAY, 4 * DAY, 8 * DAY, 16 * DAY)
-CLEARLY = 2.0
-"""Standard errors by which another half-life must be better to replace the one in use."""
+CLEARLY = 3.0
+"""Logarithm of the Bayes factor (20 to 1) from which on another half-life replaces the one used."""
 _REFRESH = 200
 """Sends after which the scales of the encoding are brought up to date."""
 
@@ -51,18 +49,21 @@ class Comparison:
     """What the log says of each half-life."""
 
     losses: dict[float, float]
-    """Half-life (seconds) -> mean progressive log loss of a send, both heads."""
-    best: float
+    """Half-life (seconds) -> progressive log loss of all sends, both heads."""
+    without: float
+    """The same where burden is taken to be 0 all the time."""
     used: float
-    gain: float
-    """Mean loss of the one in use less that of the best; 0 or more."""
-    error: float
-    """Standard error of `gain`."""
+
+    @property
+    def best(self) -> float:
+        """The half-life of the smallest loss."""
+        return min(self.losses, key=lambda each: self.losses[each])
 
     @property
     def chosen(self) -> float:
         """The best half-life if it is clearly better, else the one in use."""
-        return self.best if self.gain > CLEARLY * self.error else self.used
+        bar = min(self.losses[self.used], self.without) - CLEARLY
+        return self.best if self.losses[self.best] < bar else self.used
 
 
 def compare(
@@ -72,41 +73,34 @@ def compare(
     priors: Priors | None = None,
 ) -> Comparison:
     """Compare half-lives on sends in order of time; `used` is always among them."""
-    if len(sends) < 2:
+    if not all(half_life > 0 for half_life in (used, *candidates)):
         raise BadInput(
-            f"{len(sends)} settled sends were given; expected at least two, in order of time: "
-            "export a longer log"
+            f"half-lives of {sorted({*candidates, used})} seconds were given; expected numbers "
+            "above 0: correct them"
         )
     tried = sorted({*candidates, used})
-    losses = {each: _losses(sends, each, priors or Priors()) for each in tried}
-    best = min(tried, key=lambda each: float(losses[each].sum()))
-    gained = losses[used] - losses[best]
-    return Comparison(
-        losses={each: float(losses[each].mean()) for each in tried},
-        best=best,
-        used=used,
-        gain=float(gained.mean()),
-        error=float(gained.std(ddof=1) / math.sqrt(len(sends))),
-    )
+    priors = priors or Priors()
+    losses = {each: _loss(sends, each, priors) for each in tried}
+    return Comparison(losses, _loss(sends, None, priors), used)
 
 
-def _losses(sends: Sequence[Send], half_life: float, priors: Priors) -> Floats:
-    """(sends,) log loss of each send's labels under one half-life, before they are learned."""
+def _loss(sends: Sequence[Send], half_life: float | None, priors: Priors) -> float:
+    """Log loss of all labels under one half-life, each before it is learned."""
     learner = Learner(priors)
     encoder = learner.state().encoder
     burdens: dict[str, tuple[float, float]] = {}
-    losses = np.zeros(len(sends))
+    loss = 0.0
     for i, send in enumerate(sends):
         if i % _REFRESH == 0:
             encoder = learner.state().encoder
         since = burdens.get(send.user_id, (0.0, send.at))
-        burden = decayed(*since, send.at, half_life)
+        burden = 0.0 if half_life is None else decayed(*since, send.at, half_life)
         burdens[send.user_id] = burden + 1.0, send.at
         told = teaching(encoder.encode(send.context), send.context, burden, send.message, send.at)
         for lesson in _lessons(send, told):
-            losses[i] += learner.loss(lesson)
+            loss += learner.loss(lesson)
             learner.learn(lesson)
-    return losses
+    return loss
 
 
 def _lessons(send: Send, told: bytes) -> list[Lesson]:

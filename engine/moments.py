@@ -17,17 +17,21 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from engine.catalog import Catalog
 from engine.context import EncodedContext
-from engine.decision import Context, Request, Value
+from engine.decision import Context, Floats, Request, Value
 from engine.snapshot import Snapshot
 
 Kind: TypeAlias = Literal["user", "moment"]
 
 POOL = 256
 """Recent moments kept."""
-NODES = 8
+NODES = 6
 """Moments that stand for them in an expectation."""
+MOST_LISTS = 256
+"""Lists of candidates whose effects are remembered for one snapshot."""
 FOLLOWED = 2048
 """Users whose contexts are compared with their last one, while kinds are being guessed."""
 ENOUGH = 300
@@ -58,6 +62,7 @@ class Moments:
         self._nodes: list[EncodedContext] = []
         self._nodes_of: Snapshot | None = None
         self._nodes_from = 0
+        self._effects: dict[tuple[int, bytes], Floats] = {}
         self.keys: frozenset[str] = frozenset(
             key for key, kind in self._declared.items() if kind == "moment"
         )
@@ -83,7 +88,17 @@ class Moments:
                 snapshot,
                 size,
             )
+            self._effects.clear()
         return self._nodes
+
+    def effects(self, snapshot: Snapshot, catalog: Catalog, rows: NDArray[np.int64]) -> Floats:
+        """(2, Q, U) what each node adds to the logits of these messages (catalog rows, (U,))."""
+        nodes, key = self.nodes(snapshot), (catalog.version, rows.tobytes())
+        if key not in self._effects:
+            if len(self._effects) >= MOST_LISTS:
+                self._effects.clear()
+            self._effects[key] = snapshot.effect(nodes, catalog.hashes(rows))
+        return self._effects[key]
 
     def _follow(self, request: Request) -> None:
         """Compare a context with the user's last one, and with somebody else's."""

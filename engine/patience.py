@@ -60,6 +60,8 @@ class Outlook:
     """(N,) running mean of what a click of each user is worth."""
     half_life: float
     """Of the burden, in seconds."""
+    supposed: bool = False
+    """Nobody asked: these users were not met, and nothing may be remembered of them."""
 
 
 class Patience(Protocol):
@@ -106,7 +108,9 @@ class LearnedPatience:
     ) -> None:
         """Times in seconds: how far ahead value counts, the mean time between a user's decisions,
         and the minimum gap after a send. `most_price` is in clicks. `keys` declares which context
-        keys last and which pass. `strength` multiplies both costs.
+        keys last and which pass. `strength` is how many unsubscribes one is counted for, now and
+        in the future that is priced: multiplying the costs of an unchanged future instead would
+        silence users altogether, because a first send is worth but a little more than waiting.
         """
         self._horizon, self._gap, self._gap_after_send = horizon, gap, max(gap, gap_after_send)
         self._most_price, self._strength = most_price, strength
@@ -116,7 +120,8 @@ class LearnedPatience:
 
     def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """The module's formulas; 0 where a user has no candidate."""
-        self._moments.meet(outlook.requests)
+        if not outlook.supposed:
+            self._moments.meet(outlook.requests)
         if not outlook.offered.any():
             nothing = np.zeros(len(outlook.requests))
             return nothing, nothing
@@ -124,9 +129,9 @@ class LearnedPatience:
         of = process(pace)
         values = self._solved(outlook, of)
         waiting, sending = of.at(outlook.burdens, values)
-        scale = np.where(outlook.offered.any(axis=1), self._strength * outlook.value, 0.0)
+        scale = np.where(outlook.offered.any(axis=1), outlook.value, 0.0)
         price = np.clip(waiting - sending, 0.0, self._most_price)
-        return scale * np.maximum(sending, 0.0), scale * price
+        return scale * self._strength * np.maximum(sending, 0.0), scale * price
 
     def _solved(self, outlook: Outlook, of: Process) -> Floats:
         """(N, G) worth of the future at every burden of the grid."""
@@ -136,7 +141,8 @@ class LearnedPatience:
         worth = expit(click) - (outlook.send_cost / unit)[:, None, None, :]
         if not outlook.offered.all():
             worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
-        offers = Offers(worth, expit(-leave), weights)
+        stays = np.maximum(1.0 - self._strength * expit(leave), 0.0)
+        offers = Offers(worth, stays, weights)
         kinds = _kinds(worth[:, 0, -1], leave[:, 0, -1])
         starts = self._starts.setdefault(
             (of.pace, weights.size), Starts(of.grid.size, weights.size)
@@ -150,7 +156,8 @@ class LearnedPatience:
             values = worth_of(best, sends, offers, of)
             best, sends = choice(values, offers, of)
         values = worth_of(best, sends, offers, of)
-        starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
+        if not outlook.supposed:
+            starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
         return values
 
     def _tired(self, snapshot: Snapshot, of: Process) -> Floats:
@@ -172,14 +179,18 @@ def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floa
         return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))
     own = [snapshot.encoder.encode(r.context, moments.keys) for r in outlook.requests]
     lasting -= snapshot.effect(own, outlook.catalog.hashes(outlook.rows))
-    nodes = moments.nodes(snapshot)
-    rows, place = np.unique(outlook.rows, return_inverse=True)
-    passing = snapshot.effect(nodes, outlook.catalog.hashes(rows))[
-        :, :, place.reshape(outlook.rows.shape)
-    ]
+    rows = outlook.rows
+    if len(rows) == 1:
+        passing = moments.effects(snapshot, outlook.catalog, rows[0])[:, :, None]
+    else:
+        every, place = np.unique(rows, return_inverse=True)
+        effects = moments.effects(snapshot, outlook.catalog, every)
+        passing = effects[:, :, place.reshape(rows.shape)]
     logits = (lasting[:, :, None, :] + passing.transpose(0, 2, 1, 3))[:, :, None]
-    click, leave = logits + there[:, None, :, None, None]
-    return click, leave, np.full(len(nodes), 1.0 / len(nodes))
+    # The largest array there is; float32 halves its cost and rounds far below what is learned.
+    click, leave = logits.astype(np.float32) + there.astype(np.float32)[:, None, :, None, None]
+    number = passing.shape[1]
+    return click, leave, np.full(number, 1.0 / number)
 
 
 def _kinds(worth: Floats, leave: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -19,9 +19,11 @@ from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserSt
 from engine.exploration import Explorer, Options, Thompson, as_logged, rounded, with_floor
 from engine.learning import teaching
 from engine.patience import ConstantPatience, Outlook, Patience
+from engine.rationing import Rations
 from engine.snapshot import Forecast, Snapshot
 from engine.valuation import Terms
 
+NO_RATIONS = Rations()
 CHUNK = 32
 """Users scored together: more do not fit the processor's cache."""
 
@@ -66,12 +68,12 @@ class Model:
     policy: Policy
     snapshot: Snapshot
     catalog: Catalog
-    scarcity: Floats | None = None
-    """(messages + 1,) what a send of each takes from budgets, at their prices; None: nothing."""
+    rations: Rations = NO_RATIONS
+    """Of this catalog."""
 
-    def scarce(self, rows: NDArray[np.int64]) -> Floats:
-        """Scarcity of the given catalog rows, of their shape."""
-        return np.zeros(rows.shape) if self.scarcity is None else self.scarcity[rows]
+    def scarcity(self, rows: NDArray[np.int64]) -> Floats:
+        """What a send of each takes from budgets, at their prices; of the shape of `rows`."""
+        return self.rations.scarcity[rows] if self.rations.budgets else np.zeros(rows.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,17 @@ def decide(
     *,
     now: float,
     rng: Generator,
+    supposed: bool = False,
 ) -> list[Drawn]:
-    """Answer every request, in order; requests of one call do not see each other."""
+    """Answer every request, in order; requests of one call do not see each other.
+
+    `supposed`: nobody asked, and no part of the policy remembers the requests.
+    """
     drawn: list[Drawn] = []
     for start in range(0, len(requests), CHUNK):
         part = slice(start, start + CHUNK)
         asked = _asked(model, requests[part], states[part], now)
-        scored = _scored(model, asked)
+        scored = _scored(model, asked, supposed)
         draws = rng.random(len(asked.requests))
         chosen = (scored.law.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
         drawn += [
@@ -184,12 +190,12 @@ def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
     return forecast, valuation.probability(silence.click)[:, 0]
 
 
-def _scored(model: Model, asked: _Asked) -> _Scored:
+def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
     policy = model.policy
     forecast, p0 = _forecast(model, asked)
     value = np.array([request.value for request in asked.requests])
     send_cost = model.catalog.send_costs(asked.rows, policy.send_cost)
-    scarcity = model.scarce(asked.rows)
+    scarcity = model.scarcity(asked.rows)
     unsubscribe_cost, price = policy.patience.costs(
         Outlook(
             snapshot=model.snapshot,
@@ -202,6 +208,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
             send_cost=send_cost + scarcity,  # later sends will have to pay for their slots too
             value=asked.usual_values,
             half_life=policy.half_life,
+            supposed=supposed,
         )
     )
     hazard = valuation.pessimistic(
@@ -230,6 +237,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         p0=p0,
         abstain_reward=np.where(asked.trials, 0.0, reward),
         offered=asked.offered,
+        tried=asked.trials,
     )
     law = rounded(policy.explorer.probabilities(options))
     harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
@@ -264,6 +272,8 @@ def _record(
             propensity=scored.law[i, :size],
         ),
         blocked=request.blocked,
+        free_at=request.free_at,
+        time_zone=request.time_zone,
         p0=float(scored.options.p0[i]),
         unsubscribe_cost=float(scored.unsubscribe_cost[i]),
         price=float(scored.price[i]),

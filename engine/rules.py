@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from engine.budget import Budget
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import QuietHours
+from engine.week import Week
 
 TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
 MOST_PER_CAP: Final = 100
@@ -46,6 +48,10 @@ class Rules:
     """Least time between any two sends to one user."""
     caps: tuple[Cap, ...] = ()
     tag_caps: tuple[TagCap, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+    """Of all messages together."""
+    week: Week | None = None
+    """The days of the user's week on which sends are allowed; None: every day."""
     quiet_hours: QuietHours | None = None
     zone: ZoneInfo = _UTC
     """Of users whose request names none."""

@@ -19,7 +19,6 @@ last few. Limit: in the first period nothing is known of what is still to come.
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec

@@ -17,7 +17,7 @@ from service import background, draining, openapi, problems
 from service.limits import Limits
 from service.logs import logger
 from service.observing import Observing
-from service.routes import decisions, docs, events, health, messages, model, users
+from service.routes import decisions, docs, events, health, messages, model, pause, users
 from service.services import Services
 
 _SLOW_COLLECTION = (50_000, 20, 20)
@@ -36,7 +36,7 @@ def create_app(held: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = held
-    for routes in (decisions, events, messages, users, model, health, docs):
+    for routes in (decisions, events, messages, pause, users, model, health, docs):
         app.include_router(routes.router)
     app.mount("/static", docs.files)
     app.add_middleware(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -13,16 +14,19 @@ from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import Rules, parse_caps, parse_tag_caps
+from engine.week import parse_days
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
-from service.deciding import Decider, Terms
+from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
+from service.rationing import Rationing
 from service.services import Services
 from service.settings import Settings
 from service.store.protocol import Store
 from service.store.redis import RedisStore
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 
 def priors(settings: Settings) -> Priors:
@@ -75,14 +79,17 @@ def rules(settings: Settings) -> Rules:
         min_gap_s=settings.min_gap_s,
         caps=parse_caps(settings.caps),
         tag_caps=parse_tag_caps(settings.tag_caps),
+        budgets=parse_team_budgets(settings.budgets),
+        week=parse_days(settings.days),
         quiet_hours=parse_quiet_hours(settings.quiet_hours),
         zone=time_zone(settings.time_zone),
     )
 
 
 def terms(settings: Settings) -> Terms:
-    """What a decision's commit depends on besides the policy."""
+    """What decisions depend on besides what was learned, the catalog and the user."""
     return Terms(
+        policy=policy(settings),
         value=settings.value,
         rules=rules(settings),
         windows=Windows(
@@ -113,10 +120,11 @@ async def open_store(settings: Settings) -> Store:
 def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
     """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
-    live = Live(store, policy(settings), priors(settings))
+    live = Live(store, terms(settings), priors(settings))
     configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
-    decider = Decider(store, live, clock, sweeper, terms(settings), rng)
+    rationing = Rationing(store, live)
+    decider = Decider(store, live, clock, sweeper, rationing, rng)
     return Services(
         settings=settings,
         store=store,
@@ -126,4 +134,5 @@ def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> 
         gathering=Gathering(decider),
         keys=KeyRing(store, configured),
         sweeper=sweeper,
+        rationing=rationing,
     )

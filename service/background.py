@@ -14,6 +14,7 @@ from service.store.protocol import Checkpoint
 
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0
+RATION_EVERY_S = 1.0
 LOOK_ROUND_EVERY_S = 5.0
 
 
@@ -33,12 +34,16 @@ def start(held: Services) -> list[asyncio.Task[None]]:
         added = await held.store.entries_added()
         metrics.lag(lag(added, await held.store.load_checkpoint()))
 
+    async def ration() -> None:
+        await held.rationing.refresh(held.clock.now())
+
     tasks = [
         asyncio.create_task(_repeat("refresh", REFRESH_EVERY_S, lambda: refresh(held))),
         asyncio.create_task(_repeat("look round", LOOK_ROUND_EVERY_S, look_round)),
     ]
     if not held.clock.simulated:  # there, whatever moves the clock sweeps first
         tasks.append(asyncio.create_task(_repeat("sweep", SWEEP_EVERY_S, sweep)))
+        tasks.append(asyncio.create_task(_repeat("ration", RATION_EVERY_S, ration)))
     return tasks
 
 

@@ -67,6 +67,14 @@ def learn() -> None:
 
 
 @app.command()
+def check(file: Annotated[Path, typer.Argument(help="A configuration, in YAML.")]) -> None:
+    """Check a configuration: every fault with its line, or what it says; exit 1 on a fault."""
+    from service.configuration.command import check_file
+
+    sys.exit(check_file(file))
+
+
+@app.command()
 def import_unsubscribed(
     file: Annotated[Path, typer.Argument(help="One user id a line.")],
 ) -> None:

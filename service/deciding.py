@@ -1,8 +1,9 @@
 """From questions to durable answers: read, decide, commit, and only then answer.
 
-The commit compares the user's state with what was read, for every action; when somebody else was
-quicker, the fresh state is scored and drawn anew, up to `TRIES` times, then the answer is a
-recorded abstention with reason `contention`. When the store or the model is out of reach, the
+The commit compares the user's state with what was read, for every action, and the version of the
+catalog with the one in force; when somebody else was quicker, the fresh state is scored and drawn
+anew with the fresh catalog, up to `TRIES` times, then the answer is a recorded abstention with
+reason `contention`. When the store or the model is out of reach, the
 answer is the unrecorded abstention `fallback`, in time.
 
 A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
@@ -12,7 +13,7 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -24,13 +25,15 @@ from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
-from engine.outcome import Slice, Windows, slices
+from engine.explanation import removals
+from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
-from engine.rules import Rules
+from engine.rationing import Rations
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
 from service.problems import Kind, Problem
+from service.rationing import Rationing
 from service.store.keys import shard_of
 from service.store.protocol import (
     Commit,
@@ -45,9 +48,12 @@ from service.store.protocol import (
     UserRead,
 )
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 TRIES = 3
 MOST_DISOWNED = 10_000
+NO_ARM = "none"
+"""Of an answer that no arm gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +78,11 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
+    arm: str
+    removals: Mapping[Reason, int] = field(default_factory=dict)
+    """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
     problem: Problem | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a deployment set for its decisions, besides the policy."""
-
-    value: float = 1.0
-    """Worth of one click where a request names none."""
-    rules: Rules = field(default_factory=Rules)
-    windows: Windows = Windows()
-    confirm_window: float = 86400.0
-    """Seconds within which a deferred send must be confirmed."""
-    timeout: float = 0.25
-    """Seconds after which a single answer is the fallback; a batch gets as much per 100 items."""
 
 
 class Decider:
@@ -99,16 +94,21 @@ class Decider:
         live: Live,
         clock: Clock,
         sweeper: Sweeper,
-        terms: Terms,
+        rationing: Rationing,
         rng: Generator | None = None,
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
         self._sweeper = sweeper
-        self._terms = terms
+        self._rationing = rationing
         self._rng = rng or np.random.default_rng()
         self._disowned: list[Commit] = []
+
+    @property
+    def _terms(self) -> Terms:
+        """As they are in force now; they may change between two questions."""
+        return self._live.terms
 
     async def decide(self, asks: Sequence[Ask]) -> list[Answer]:
         """An answer for each question, in order; the same user twice is decided in order."""
@@ -124,22 +124,34 @@ class Decider:
             pass
         return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
 
+    def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
+        """The decision that `decide` would draw, were this asked now of a user in this state.
+
+        Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
+        """
+        model = self._model()
+        short = self._rationing.spent_up(model.rations)
+        requests = [_request(ask, user, model, self._terms, now, short)]
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
+        return drawn.decision
+
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
         if self._disowned:
             await self._take_back(now)
         if self._clock.simulated and self._sweeper.needed(now):
             await self._sweeper.sweep(now)
+        if self._clock.simulated and self._rationing.due(now):
+            await self._rationing.refresh(now)
 
     async def _decide_wave(
         self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
     ) -> None:
         """Decide questions of distinct users; fills in `answers`."""
-        model = self._live.model
-        if model is None:
-            raise StoreError("no model has been loaded yet; wait until /readyz says so")
         reads = await self._store.read_users(
-            [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave]
+            [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave],
+            tuple(self._model().rations.budgets),
         )
         users: dict[int, StoredUser] = {}
         for i, read in zip(wave, reads, strict=True):
@@ -150,8 +162,17 @@ class Decider:
         for _ in range(TRIES):
             if not users:
                 return
-            users = await self._attempt(asks, users, model, now, answers)
+            users = await self._attempt(asks, users, self._model(), now, answers)
+            if users and self._model().rations.budgets:
+                now = max(now, self._clock.now())  # a grant holds from its own time on
+                users = await self._read_again(asks, list(users))
         await self._give_up(asks, users, now, answers)
+
+    def _model(self) -> Model:
+        model = self._live.model
+        if model is None:
+            raise StoreError("no model has been loaded yet; wait until /readyz says so")
+        return model
 
     async def _attempt(
         self,
@@ -164,6 +185,9 @@ class Decider:
         """Score, draw and commit; returns the users whose state had changed, with the new one."""
         places = list(users)
         requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
+        if await self._rationing.fetch(model.rations, _lacking(model.rations, requests), now):
+            users = await self._read_again(asks, places)
+            requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         drawn = decide(
             model,
             requests,
@@ -185,7 +209,23 @@ class Decider:
                 answers[i] = _replay(asks[i], result)
             else:
                 answers[i] = _answer(commit, one.decision)
+                if model.rations.budgets:
+                    self._rationing.note(model.rations, one.decision, commit.charges)
+        if any(isinstance(result, Conflict) and result.outdated for result in results):
+            await self._live.refresh()
         return changed
+
+    async def _read_again(
+        self, asks: Sequence[Ask], places: Sequence[int]
+    ) -> dict[int, StoredUser]:
+        """The users' states of now, with what their shards hold of budgets."""
+        reads = [UserRead(asks[i].user_id) for i in places]
+        states = await self._store.read_users(reads, tuple(self._model().rations.budgets))
+        return {
+            i: state
+            for i, state in zip(places, states, strict=True)
+            if isinstance(state, StoredUser)
+        }
 
     async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         try:
@@ -263,6 +303,10 @@ class Decider:
             else None,
             gain_event="conversion" if model.policy.unprompted else "click",
             idempotency=ask.idempotency,
+            catalog_version=model.catalog.version,
+            charges=model.rations.charges(decision.candidates, decision.action)
+            if model.rations.budgets
+            else (),
         )
 
     def _disown(self, commits: Iterable[Commit]) -> None:
@@ -292,8 +336,17 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
     return waves
 
 
-def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed)
+def _request(
+    ask: Ask,
+    user: StoredUser,
+    model: Model,
+    terms: Terms,
+    now: float,
+    short: frozenset[str] | None = None,
+) -> Request:
+    if short is None:
+        short = model.rations.short(user.allowances, now)
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, short)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
@@ -302,7 +355,19 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        free_at=allowed.free_at,
+        time_zone=(ask.zone or terms.rules.zone).key,
     )
+
+
+def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[str, int]]:
+    """Shard -> budget -> the most units that a message of these requests lacks."""
+    lacking: dict[int, dict[str, int]] = {}
+    for request in requests if rations.budgets else ():
+        for name, units in rations.lacking(request.blocked).items():
+            of_shard = lacking.setdefault(shard_of(request.user_id), {})
+            of_shard[name] = max(units, of_shard.get(name, 0))
+    return lacking
 
 
 def _state(user: StoredUser) -> UserState:
@@ -321,16 +386,23 @@ def _not_sent(commit: Commit, now: float) -> Event:
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
-    return Answer(commit.answer, decision.reason, decision.model_version)
+    return Answer(
+        commit.answer,
+        decision.reason,
+        decision.model_version,
+        decision.arm,
+        removals(decision),
+    )
 
 
 def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None, NO_ARM)
 
 
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
+    arm: str
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
@@ -341,6 +413,6 @@ def _replay(ask: Ask, earlier: Replayed) -> Answer:
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, problem=problem)
+        return Answer(b"", Reason.FALLBACK, None, NO_ARM, problem=problem)
     told = msgspec.json.decode(earlier.answer, type=_Repeated)
-    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)
+    return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)

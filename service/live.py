@@ -1,37 +1,47 @@
 """What one API worker decides with: the newest snapshot and catalog, swapped by reference.
 
-`refresh` is called every half second and whenever somebody asks for the model. A snapshot that
+`refresh` is called every half second, whenever somebody asks for the model, and when a commit is
+refused because a newer catalog is in force. A snapshot that
 cannot be read is refused with a log line and the one in use stays in use; only a worker that never
 had one is not ready.
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from engine.catalog import Catalog, parse_message
 from engine.context import WARN_USE
 from engine.errors import ModelFormatError
 from engine.learning import Priors
-from engine.policy import Model, Policy
+from engine.policy import Model
+from engine.rationing import Rations
 from engine.snapshot import Snapshot, from_bytes
 from service.logs import logger
 from service.store.protocol import Store
+from service.terms import Terms
 
 
 class Live:
     """The model in use; `model` is None until the store was reached once."""
 
-    def __init__(self, store: Store, policy: Policy, priors: Priors) -> None:
+    def __init__(self, store: Store, terms: Terms, priors: Priors) -> None:
         self._store = store
-        self._policy = policy
         self._priors = priors
         self._refused: int | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._warned = False
         self.snapshot = Snapshot.cold((priors.click, priors.unsubscribe))
         self.catalog = Catalog()
+        self.terms = terms
         self.model: Model | None = None
+        self._prices: Mapping[str, float] = {}
 
     async def refresh(self) -> None:
         """Take up what is new; raises `StoreError`, and then what was in use stays in use."""
+        async with self._one_at_a_time:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
         await self._refresh_catalog()
         await self._refresh_snapshot()
         known = self.model
@@ -40,14 +50,28 @@ class Live:
             or known.snapshot is not self.snapshot
             or known.catalog is not self.catalog
         ):
-            self.model = Model(self._policy, self.snapshot, self.catalog)
+            self._make_model()
+
+    def price(self, prices: Mapping[str, float]) -> None:
+        """Take up the prices of budgets."""
+        self._prices = prices
+        if self.model is not None:
+            self._make_model()
+
+    def _make_model(self) -> None:
+        terms = self.terms
+        rations = Rations(
+            self.catalog, terms.rules.budgets, terms.policy.send_cost, dict(self._prices)
+        )
+        self.model = Model(terms.policy, self.snapshot, self.catalog, rations)
 
     async def _refresh_catalog(self) -> None:
         if await self._store.catalog_version() == self.catalog.version:
             return
-        version, bodies = await self._store.catalog()
-        messages = {name: parse_message(name, body) for name, body in sorted(bodies.items())}
-        self.catalog = Catalog(version, messages)
+        stored = await self._store.catalog()
+        bodies = sorted(stored.messages.items())
+        messages = {name: parse_message(name, body) for name, body in bodies}
+        self.catalog = Catalog(stored.version, messages, stored.paused)
 
     async def _refresh_snapshot(self) -> None:
         version = await self._store.current_version()

@@ -28,6 +28,7 @@ UserId: TypeAlias = Annotated[Name, Meta(examples=["u42"])]
 Candidates: TypeAlias = Annotated[
     list[Name], Meta(max_length=MOST_CANDIDATES, examples=[["spring_sale", "digest"]])
 ]
+ZoneName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")]
 Time: TypeAlias = Annotated[datetime, Meta(tz=True, examples=["2026-11-22T10:00:00Z"])]
 
 
@@ -39,7 +40,7 @@ class DecisionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of the user: name -> number, string or boolean; null is not a value."""
     value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
     """Worth of one click of this user; the configured one if left out."""
-    time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")] | None = None
+    time_zone: ZoneName | None = None
     """The user's IANA time zone, e.g. Europe/Berlin: quiet hours are in it."""
     messages: Candidates | None = None
     """Ids to choose among; the whole catalog if left out, nothing (abstain) if empty."""
@@ -55,6 +56,41 @@ class DecisionBatch(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 requests; each is answered in its place, a bad one by a problem object."""
 
     decisions: Annotated[list[Raw], Meta(max_length=MOST_ITEMS)]
+
+
+class SupposedSend(Struct, frozen=True, forbid_unknown_fields=True):
+    """A send the user is supposed to have had."""
+
+    at: Time
+    message: Name | None = None
+    """Null: somebody else's."""
+
+
+class SupposedState(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user is supposed to have behind him."""
+
+    sends: Annotated[list[SupposedSend], Meta(max_length=MOST_ITEMS)] = []
+    burden: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
+    """At the time asked about; the one that follows from `sends` if left out."""
+    unsubscribed: bool = False
+
+
+class ExplainRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What would be answered, and why? Nothing is recorded, counted or reserved."""
+
+    context: Annotated[Features, Meta(examples=[{"country": "DE", "tenure_days": 12}])]
+    user_id: Name | None = None
+    """A real user, as he stands now; without him and `state`, one never seen."""
+    state: SupposedState | None = None
+    """Instead of what is stored of the user."""
+    value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
+    """Worth of one click of this user; the configured one if left out."""
+    time_zone: ZoneName | None = None
+    """The user's IANA time zone, e.g. Europe/Berlin: quiet hours are in it."""
+    messages: Candidates | None = None
+    """Ids to choose among; the whole catalog if left out."""
+    at: Time | None = None
+    """Any time, past or to come; now if left out."""
 
 
 class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,8 +185,12 @@ class MessageBody(Struct, frozen=True):
     """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
     cooldown_s: float = 0.0
     """Least time between two sends of this message to one user, in seconds."""
+    budget: str = ""
+    """Most sends of it to everybody in any such time, or most money: 1000/1d cost:50/7d."""
     transactional: bool = False
-    """Passes quiet hours, gap and caps, never an unsubscribe; counts as a send like any other."""
+    """Passes days, quiet hours, gap, caps, budgets, never an unsubscribe; counts as any other."""
+    tier: int = 0
+    """Where messages of several tiers may be sent, only those of the highest are candidates."""
 
 
 class CatalogAnswer(Struct, frozen=True):
@@ -181,6 +221,12 @@ class DecisionRecord(Struct, frozen=True):
     labels: Labels
     status: Literal["open", "resolved", "censored"]
     events: list[ReportedEvent]
+
+
+class Explanation(Struct, frozen=True):
+    """The record of a decision that was not made; its action is the best, by net, of this model."""
+
+    decision: dict[str, Any]
 
 
 class UserAnswer(Struct, frozen=True):
@@ -216,6 +262,12 @@ class ModelAnswer(Struct, frozen=True):
     """Lessons stored but not yet learned."""
     positions: list[str]
     """Last lesson applied, by shard of the event stream."""
+
+
+class PauseAnswer(Struct, frozen=True):
+    """Whether the kill switch is on."""
+
+    paused: bool
 
 
 class Status(Struct, frozen=True):

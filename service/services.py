@@ -10,6 +10,7 @@ from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
 from service.problems import Kind, Refused
+from service.rationing import Rationing
 from service.settings import Settings
 from service.store.protocol import Store
 from service.sweeping import Sweeper
@@ -28,6 +29,7 @@ class Services:
     """For single questions; `decider` takes whole batches."""
     keys: KeyRing
     sweeper: Sweeper
+    rationing: Rationing
     draining: bool = False
     """Set when the worker is about to stop: it still answers but wants no new callers."""
 

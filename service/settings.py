@@ -21,10 +21,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.budget import parse_team_budgets
 from engine.errors import BadInput
+from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import parse_caps, parse_tag_caps
+from engine.week import parse_days
 
 PREFIX = "FORBEAR_"
 HOUR = 3600.0
@@ -52,7 +55,9 @@ def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 
 Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
 TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
+Budgets = Annotated[str, AfterValidator(_readable_by(parse_team_budgets))]
 Hours = Annotated[str, AfterValidator(_readable_by(parse_quiet_hours))]
+Days = Annotated[str, AfterValidator(_readable_by(parse_days))]
 Zone = Annotated[str, AfterValidator(_readable_by(time_zone))]
 
 
@@ -119,7 +124,10 @@ class Settings(BaseSettings):
         "thompson", description="How propensities follow from forecasts."
     )
     exploration_scale: float = Field(
-        0.5, ge=0, le=10, description="Factor on the click logit's standard deviation."
+        Thompson().scale,
+        ge=0,
+        le=10,
+        description="Factor on the click logit's standard deviation.",
     )
     floor: float = Field(
         0.01, ge=0, le=0.5, description="Probability shared among harmless candidates."
@@ -168,6 +176,14 @@ class Settings(BaseSettings):
     )
     tag_caps: TagCaps = Field(
         "", description="The same for messages with a tag: offer:1/7d news:3/7d."
+    )
+    days: Days = Field(
+        "", description="Days of the user's week on which sends are allowed, by blanks: mon tue."
+    )
+    budgets: Budgets = Field(
+        "",
+        description="Most sends to everybody in any such time, or most money for them, by blanks: "
+        "1000/1d cost:50/7d.",
     )
     quiet_hours: Hours = Field(
         "", description="Time of the user's day in which nothing is sent: 21:00-08:00."

@@ -38,6 +38,8 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
     {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
     {sNN}:b:BUDGET       string  the shard's allowance, MessagePack [granted, spent, returned,
                                  refunded, since, last, earliest]; see engine/allowance.py
+    {sNN}:catalog        string  version of the catalog in force: a decision made with an older one
+                                 is refused; written before a change is acknowledged
 
 Under tags of their own:
 
@@ -47,6 +49,8 @@ Under tags of their own:
                                  spent, returned, refunded]), bN a bin of time ([units, latest])
     {budget}:demand      string  what is known of the demand for budgets, for their prices
     {budget}:version     string  raised by every change of it
+    {catalog}:version    string  raised by every change, of the kill switch too
+    {catalog}:paused     string  "1" while the kill switch is on
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -70,6 +74,7 @@ FORMAT_VERSION = b"1"
 
 CATALOG_MESSAGES = "{catalog}:messages"
 CATALOG_VERSION = "{catalog}:version"
+CATALOG_PAUSED = "{catalog}:paused"
 ACCESS_KEYS = "{access}:keys"
 BUDGET_DEMAND = "{budget}:demand"
 BUDGET_VERSION = "{budget}:version"

@@ -89,10 +89,11 @@ class MemoryStore(MemoryLearning, MemoryCatalog, MemoryBudgets):
         state = self._users.get(commit.user_id, User())
         unsubscribed = self._is_unsubscribed(commit.user_id)
         send = commit.burden_after is not None
+        outdated = commit.catalog_version < self._catalog_version
         stale = state.version != commit.expected_version or (send and unsubscribed)
         held = self._shard(commit.user_id).allowances
-        if (stale or not covered(held, commit)) and not commit.censored:
-            return Conflict(state.stored(unsubscribed, {}))
+        if (outdated or stale or not covered(held, commit)) and not commit.censored:
+            return Conflict(state.stored(unsubscribed, {}), outdated)
         spend(held, commit)
         self._write_decision(commit, state.last_send_at)
         if not commit.censored:

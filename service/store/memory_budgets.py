@@ -58,8 +58,7 @@ class MemoryBudgets:
 def covered(held: Mapping[str, Allowance], commit: Commit) -> bool:
     """Whether all units the decision was judged on are on the shard."""
     return all(
-        not charge.needed
-        or held.get(charge.budget, Allowance()).covers(charge.needed, commit.now)
+        not charge.needed or held.get(charge.budget, Allowance()).covers(charge.needed, commit.now)
         for charge in commit.charges
     )
 

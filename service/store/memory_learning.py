@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from service.store.limits import MODELS_KEPT, ROUNDS_KEPT
 from service.store.memory_state import Shard
-from service.store.protocol import SHARDS, Checkpoint, StreamEntry
+from service.store.protocol import SHARDS, Checkpoint, StoredCatalog, StreamEntry
 
 
 def _order(entry_id: str) -> tuple[int, int]:
@@ -18,6 +18,7 @@ class MemoryCatalog:
 
     def __init__(self) -> None:
         self._catalog_version = 0
+        self._paused = False
         self._messages: dict[str, bytes] = {}
         self._api_keys: dict[str, bytes] = {}
 
@@ -25,9 +26,9 @@ class MemoryCatalog:
         """Rises with every change of the catalog; 0 before the first."""
         return self._catalog_version
 
-    async def catalog(self) -> tuple[int, Mapping[str, bytes]]:
-        """The version and every message as stored."""
-        return self._catalog_version, dict(self._messages)
+    async def catalog(self) -> StoredCatalog:
+        """The version, every message and the kill switch."""
+        return StoredCatalog(self._catalog_version, dict(self._messages), self._paused)
 
     async def put_message(self, message_id: str, body: bytes) -> bool:
         """Write a message; True if it is new."""
@@ -38,10 +39,13 @@ class MemoryCatalog:
 
     async def delete_message(self, message_id: str) -> bool:
         """Remove a message; False if there was none."""
-        if self._messages.pop(message_id, None) is None:
-            return False
         self._catalog_version += 1
-        return True
+        return self._messages.pop(message_id, None) is not None
+
+    async def set_paused(self, paused: bool) -> None:
+        """Turn the kill switch on or off."""
+        self._catalog_version += 1
+        self._paused = paused
 
     async def api_keys(self) -> Mapping[str, bytes]:
         """Key id -> stored record."""

@@ -120,6 +120,8 @@ class Commit:
     idempotency: Idempotency | None = None
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
+    catalog_version: int = 0
+    """Of the catalog the decision was made with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +131,22 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The user's state has changed since it was read; nothing was written."""
+    """What the decision was made with has changed since it was read; nothing was written."""
 
     user: StoredUser
+    outdated: bool = False
+    """A newer catalog is in force: take it up before deciding again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCatalog:
+    """The catalog as of one moment."""
+
+    version: int = 0
+    messages: Mapping[str, bytes] = field(default_factory=dict)
+    """Every message as stored."""
+    paused: bool = False
+    """The kill switch is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +281,8 @@ class Store(Protocol):
         history raises the version, so what the rules allowed at that version still holds.
         A charge whose `needed` units are not on the shard any more is a conflict too, again for
         every action; a send's `spent` units are taken, and given back when it is taken back.
+        A decision made with an older catalog than the one in force is a conflict too, whatever its
+        action: a pause that was acknowledged holds for every commit after it, in every process.
         """
 
     # -- feedback ---------------------------------------------------------------------------
@@ -329,14 +346,17 @@ class Store(Protocol):
     async def catalog_version(self) -> int:
         """Rises with every change of the catalog; 0 before the first."""
 
-    async def catalog(self) -> tuple[int, Mapping[str, bytes]]:
-        """The version and every message as stored, in one step."""
+    async def catalog(self) -> StoredCatalog:
+        """The version, every message and the kill switch, in one step."""
 
     async def put_message(self, message_id: str, body: bytes) -> bool:
-        """Write a message; True if it is new."""
+        """Write a message; True if it is new. In force in every shard when this returns."""
 
     async def delete_message(self, message_id: str) -> bool:
-        """Remove a message; False if there was none."""
+        """Remove a message; False if there was none. In force when this returns."""
+
+    async def set_paused(self, paused: bool) -> None:
+        """Turn the kill switch on or off; in force in every shard when this returns."""
 
     async def api_keys(self) -> Mapping[str, bytes]:
         """Key id -> stored record (hash and scopes, never the key)."""

@@ -44,6 +44,8 @@ _PRELUDES = {
     "commit_round": (),
     "put_message": (),
     "delete_message": (),
+    "set_paused": (),
+    "raise_catalog": ("shard",),
 }
 
 

@@ -104,6 +104,7 @@ class Deciding(Part):
             record_name,
             record,
             _sent(commit),
+            commit.catalog_version,
             _charged(commit.charges),
         )
 
@@ -145,7 +146,10 @@ def _allowances(budgets: Sequence[str], held: Sequence[bytes | None]) -> dict[st
 def _outcome(reply: Reply) -> Committed | Conflict | Replayed:
     if reply == 1:
         return _COMMITTED
-    return _replay(reply) if isinstance(reply, bytes) else Conflict(user_from_reply(reply))
+    if isinstance(reply, bytes):
+        return _replay(reply)
+    *user, outdated = reply
+    return Conflict(user_from_reply(user), outdated is not None)
 
 
 def _replay(record: bytes) -> Replayed:

@@ -26,9 +26,10 @@ def test_the_curl_snippet_decides_reports_and_explains() -> None:
         answer, at = decoder.raw_decode(ran.stdout, at)
         answers.append(answer)
         at += len(ran.stdout[at:]) - len(ran.stdout[at:].lstrip())
-    sale, digest, decision, reported, record = answers
+    sale, digest, decision, reported, record, supposed = answers
     assert ["spring_sale", "digest"] == [sale["id"], digest["id"]]
     assert decision["action"] in ("spring_sale", "digest", None)
     assert ["accepted"] == [result["status"] for result in reported["results"]]
     assert decision["propensity"] == record["decision"]["propensity"]
     assert ["not_sent"] == [event["type"] for event in record["events"]]
+    assert 2.0 == supposed["decision"]["burden"]

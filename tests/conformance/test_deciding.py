@@ -146,3 +146,35 @@ async def test_numbers_keep_every_digit(store: Store) -> None:
         user.last_send_at,
         user.first_seen_at,
     )
+
+
+@pytest.mark.parametrize("make", [send, abstention])
+async def test_a_decision_made_with_an_older_catalog_is_a_conflict_for_every_action(
+    store: Store, make: object
+) -> None:
+    await store.put_message("spring_sale", b"{}")
+    assert callable(make)
+    assert [Conflict(StoredUser(), outdated=True)] == await store.commit([make("a")])
+    assert StoredUser() == await store.user("u1")
+    assert [Committed()] == await store.commit([make("a", catalog_version=1)])
+
+
+@pytest.mark.parametrize("change", ["put", "delete", "pause", "resume"])
+async def test_every_change_of_the_catalog_is_in_force_in_every_shard(
+    store: Store, change: str
+) -> None:
+    """100 users, in nearly all of the 64 shards."""
+    match change:
+        case "put":
+            await store.put_message("m", b"{}")
+        case "delete":
+            await store.delete_message("m")
+        case _:
+            await store.set_paused(change == "pause")
+    outcomes = await store.commit([send("a", f"user{i}") for i in range(100)])
+    assert [Conflict(StoredUser(), outdated=True)] * 100 == outcomes
+
+
+async def test_a_contention_record_is_kept_whatever_the_catalog(store: Store) -> None:
+    await store.set_paused(True)
+    assert [Committed()] == await store.commit([abstention("a", censored=True)])

@@ -2,7 +2,14 @@
 
 import pytest
 
-from service.store.protocol import EventStatus, Idempotency, Store, StoredUser, UserRead
+from service.store.protocol import (
+    EventStatus,
+    Idempotency,
+    Store,
+    StoredCatalog,
+    StoredUser,
+    UserRead,
+)
 from tests.conformance.facts import (
     DAY,
     NOW,
@@ -100,14 +107,19 @@ async def test_imported_opt_outs_teach_nothing(store: Store) -> None:
 
 
 async def test_the_catalog_counts_its_changes(store: Store) -> None:
-    assert (0, {}) == await store.catalog()
+    assert StoredCatalog() == await store.catalog()
     assert await store.put_message("m1", b"one")
     assert not await store.put_message("m1", b"uno")
     assert await store.put_message("m\u00e9", b"\x00\xff")
-    assert (3, {"m1": b"uno", "m\u00e9": b"\x00\xff"}) == await store.catalog()
+    bodies = {"m1": b"uno", "m\u00e9": b"\x00\xff"}
+    assert StoredCatalog(3, bodies) == await store.catalog()
     assert await store.delete_message("m1")
+    await store.set_paused(True)
+    assert StoredCatalog(5, {"m\u00e9": b"\x00\xff"}, paused=True) == await store.catalog()
     assert not await store.delete_message("m1")
-    assert 4 == await store.catalog_version()
+    await store.set_paused(False)
+    assert StoredCatalog(7, {"m\u00e9": b"\x00\xff"}) == await store.catalog()
+    assert 7 == await store.catalog_version()
 
 
 async def test_api_keys_are_kept_by_id(store: Store) -> None:

@@ -15,10 +15,11 @@ import pytest
 from redis import Redis
 from redis.exceptions import RedisError
 
+from engine.budget import Budget
 from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
-from service.store.protocol import Conflict, Event, EventType, Idempotency, UserRead
+from service.store.protocol import Conflict, Event, EventType, Idempotency, StoredCatalog, UserRead
 from service.store.redis import RedisStore
 from tests.conformance.facts import (
     DAY,
@@ -105,11 +106,14 @@ async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any
     await redis_store.erase(USER, NOW + DAY)
     await a_full_life(redis_store, "another")
     await redis_store.put_message("m", b"body")
+    await redis_store.set_paused(True)
     await redis_store.put_api_key("k", b"body")
     epoch = await redis_store.acquire_lease("me", 60.0)
     assert epoch
     await redis_store.fix_cut(epoch, await redis_store.stream_ends())
     await redis_store.commit_round(epoch, 1, b"blob", 3)
+    await redis_store.settle(Budget("team/sends/60", 10, 60.0), NOW, {0: 1})
+    await redis_store.swap_demand(0, b"demand")
     assert keys.__doc__
     names = re.findall(
         r"^    (\S+) +(string|hash|set|zset|list|stream) ", keys.__doc__, re.MULTILINE
@@ -165,6 +169,7 @@ async def test_no_script_leaves_its_slot(cluster_url: str) -> None:
     await store.import_unsubscribed(["x", "y"], NOW)
     await store.put_message("m", b"body")
     await store.delete_message("m")
+    await store.set_paused(True)
     epoch = await store.acquire_lease("me", 60.0)
     assert epoch
     await store.fix_cut(epoch, await store.stream_ends())
@@ -259,7 +264,7 @@ async def test_a_call_cut_off_leaves_no_replies_for_the_next(redis_url: str, raw
         cut = asyncio.create_task(store.read_users([UserRead(f"user{i}") for i in range(300)]))
         await asyncio.sleep(0.0005)
         cut.cancel()
-        assert (0, {}) == await store.catalog()
+        assert StoredCatalog() == await store.catalog()
     await store.close()
 
 

@@ -24,7 +24,9 @@ positive = st.floats(0.0, 1e9)
 chance = st.floats(0.0, 1.0, width=32)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 contexts = st.dictionaries(words, st.one_of(finite, words, st.booleans()), max_size=6)
-blocks = st.lists(st.tuples(words, st.sampled_from(Reason)), max_size=4).map(tuple)
+blocks = st.lists(
+    st.tuples(words, st.sampled_from(Reason)), max_size=4, unique_by=lambda block: block[0]
+).map(tuple)
 
 
 def column(draw: st.DrawFn, each: st.SearchStrategy[float], size: int) -> Floats:
@@ -52,6 +54,10 @@ def decisions(draw: st.DrawFn) -> Decision:
         scarcity=scarcity[None],
     )
     chosen = draw(st.sampled_from([None, *names]))
+    blocked = draw(blocks)
+    free_at = {name: draw(st.sampled_from([1.5, draw(positive)])) for name, _ in blocked}
+    if draw(st.booleans()):
+        free_at = dict(list(free_at.items())[1:])
     return Decision(
         decision_id=draw(words),
         user_id=draw(words),
@@ -70,7 +76,7 @@ def decisions(draw: st.DrawFn) -> Decision:
             net=priced.net[0],
             propensity=column(draw, chance, size),
         ),
-        blocked=draw(blocks),
+        blocked=blocked,
         p0=p0,
         unsubscribe_cost=unsubscribe_cost,
         price=price,
@@ -83,6 +89,8 @@ def decisions(draw: st.DrawFn) -> Decision:
         policy=draw(words),
         model_version=draw(st.integers(0, 2**40)),
         encoder_version=draw(st.integers(0, 99)),
+        free_at=free_at,
+        time_zone=draw(st.one_of(st.none(), words)),
     )
 
 

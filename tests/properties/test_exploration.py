@@ -22,7 +22,7 @@ from engine.exploration import (
 from tests.unit.engine.offers import as_drawn, offer, offers, permuted, together, with_rho
 from tests.unit.engine.reference import by_monte_carlo, by_quadrature, noise, total_variation
 
-FULL = Thompson(scale=1.0)
+FULL = Thompson(scale=1.0, haste=None)
 GRID = 2.0**-22
 explorers = st.sampled_from([FULL, Thompson(), InverseGap(), InverseGap(gamma=2000.0)])
 
@@ -138,6 +138,40 @@ def test_a_cloned_message_does_not_buy_sends_without_end(
 
     assert abs(1 - ndtr(1.5) - send(1)) < 2e-3
     assert np.allclose(bounds, [send(20), send(200)], atol=0.012)
+
+
+@settings(max_examples=40, deadline=None)
+@given(offers(least=1, most=6))
+def test_two_hundred_clones_of_a_message_buy_no_send(options: Options) -> None:
+    """Whether to send hangs on the best forecast alone, and a clone is no better."""
+    clones = np.append(np.arange(options.mean.shape[1]), np.zeros(200, np.int64))
+    more = replace(
+        options,
+        mean=options.mean[:, clones],
+        own=options.own[:, clones],
+        cost=options.cost[:, clones],
+        net=options.net[:, clones],
+        offered=options.offered[:, clones],
+    )
+    one, many = (Thompson().probabilities(each).sum() for each in (options, more))
+    assert abs(many - one) < 1e-9
+
+
+def test_whether_to_send_is_drawn_from_the_best_forecast_with_less_noise() -> None:
+    """At scale 0.5 and haste 0.2 a deviation of 1 counts 0.1; 0.05 of a logit short: Phi(-0.5)."""
+    cost = float(expit(-2.0 + 0.05))
+    options = offer([-2.0, -3.0], [1.0, 1.0], [cost, cost], rho=0.0)
+    law = Thompson(scale=0.5, haste=0.2).probabilities(options)[0]
+    assert abs(ndtr(-0.5) - law.sum()) < 1e-9
+    wide = Thompson(scale=0.5, haste=None).probabilities(options)[0]
+    assert np.allclose(wide / wide.sum(), law / law.sum())
+
+
+def test_who_was_left_in_peace_for_long_is_tried_by_thompsons_law() -> None:
+    options = replace(offer([-3.0] * 3, [1.0] * 3, [0.07] * 3), tried=np.array([True]))
+    tried = Thompson(scale=0.5).probabilities(options)
+    assert np.array_equal(Thompson(scale=0.5, haste=None).probabilities(options), tried)
+    assert Thompson(scale=0.5).probabilities(replace(options, tried=None)).sum() < tried.sum()
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,7 +1,8 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent, charges)
---   -> 1 when written; the user's fields on a conflict; the record (a string) on a replay
+--        sent, catalog, charges)
+--   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
+--      whether a newer catalog than that of the decision is in force
 --
 -- expected is '' for a contention record, burden '' for an abstention, any other '' means "none".
 -- sent: the send as the history will hold it. Whatever changes a history raises the version, so the
@@ -11,6 +12,7 @@
 -- {sNN}:i:NAME      read; written with the answer
 -- {sNN}:u:USER      compared; written
 -- {sNN}:tombstones  read
+-- {sNN}:catalog     compared
 -- {sNN}:ud:USER     the decision added, those beyond the retention dropped
 -- {sNN}:d:DECISION  written; those beyond the retention deleted
 -- {sNN}:due         the first deadline added
@@ -33,14 +35,21 @@ end
 local u = {}
 if not contention then
   u = read_user(user, tombstone)
-  if (u[1] or '0') ~= expected or (send and u[6]) then return u end
+  local outdated = tonumber(redis.call('GET', CATALOG) or 0) > tonumber(ARGV[20])
+  if outdated or (u[1] or '0') ~= expected or (send and u[6]) then
+    u[#u + 1] = outdated
+    return u
+  end
 end
 
 local spent = {}
-for _, charge in ipairs(ARGV[20] ~= '' and cmsgpack.unpack(ARGV[20]) or {}) do
+for _, charge in ipairs(ARGV[21] ~= '' and cmsgpack.unpack(ARGV[21]) or {}) do
   local budget, needed, units = charge[1], charge[2], charge[3]
   local a = read_allowance(budget)
-  if needed > 0 and (left(a) < needed or tonumber(now) < a[5]) then return u end
+  if needed > 0 and (left(a) < needed or tonumber(now) < a[5]) then
+    u[#u + 1] = false
+    return u
+  end
   if units > 0 then spent[#spent + 1] = { budget, units, a } end
 end
 for _, one in ipairs(spent) do

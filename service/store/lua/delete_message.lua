@@ -1,8 +1,7 @@
--- delete_message(version; messages, id) -> 1 if there was such a message
+-- delete_message(version; messages, id) -> {1 if there was such a message, the catalog's version}
 --
 -- {catalog}:messages  the message removed
--- {catalog}:version   raised if it was there
+-- {catalog}:version   raised
 
-local removed = redis.call('HDEL', ARGV[1], ARGV[2])
-if removed == 1 then redis.call('INCR', KEYS[1]) end
-return removed
+local version = redis.call('INCR', KEYS[1])
+return { redis.call('HDEL', ARGV[1], ARGV[2]), version }

@@ -11,6 +11,7 @@ OFFER = {"attributes": {"category": "offer", "discount": 0.2}, "channel": "push"
 NO_RULES = {"tags": [], "paused": False, "starts": None, "ends": None, "when": {}} | {
     "cooldown_s": 0.0,
     "transactional": False,
+    "tier": 0,
 }
 
 
