@@ -13,6 +13,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.arms import Arm
+
 Value: TypeAlias = float | str | bool
 Context: TypeAlias = Mapping[str, Value]
 Floats: TypeAlias = NDArray[np.float64]
@@ -25,17 +27,21 @@ class Reason(StrEnum):
     """Why an answer is what it is, or why a message was blocked. The only list of them."""
 
     CHOSEN = "chosen"
-    """A message was drawn."""
+    """A message was drawn, or it was business as usual's."""
     ANNOYANCE_OUTWEIGHS_GAIN = "annoyance_outweighs_gain"
     """Abstained, and the best candidate's net was negative: silence was the greedy choice."""
     EXPLORED_SILENCE = "explored_silence"
-    """Abstained by the draw, although the best candidate's net was positive."""
+    """Abstained by the draw: the best candidate's net was positive, or the arm is random."""
     TRIAL = "trial"
     """A message was drawn for a user left in peace long enough to be tried again."""
     NO_CANDIDATE = "no_candidate"
     """Abstained: every message was blocked, or none was offered."""
     UNSUBSCRIBED = "unsubscribed"
     """Abstained: the user has switched notifications off."""
+    HOLDOUT = "holdout"
+    """Abstained: the user is in the holdout, to which nothing is ever sent."""
+    SHADOW = "shadow"
+    """Abstained, nothing drawn: in shadow mode the law is written down and not acted upon."""
     UNKNOWN_MESSAGE = "unknown_message"
     """Blocked: the catalog has no message of this id."""
     PAUSED = "paused"
@@ -85,6 +91,8 @@ class Request:
     """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
     time_zone: str | None = None
     """The user's IANA zone, by which days and quiet hours were judged."""
+    arm: Arm = Arm.BANDIT
+    """Who decides for this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +151,11 @@ class Decision:
     """Price of patience: annoyance, part two; the same for every candidate."""
     action: str | None
     propensity: float | None
-    """Probability with which the action was drawn; null only with reason `contention`."""
+    """Probability with which the action was drawn; null with reasons `contention` and `shadow`."""
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.arms import Arm
 from engine.decision import Context, Decision, Floats, Forecasts, Reason
 from engine.errors import BadInput
 from engine.valuation import terms
@@ -45,7 +46,7 @@ class _Row(msgspec.Struct, array_like=True):
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int
@@ -210,7 +211,12 @@ def _wide(column: bytes) -> Floats:
 
 
 def contention(
-    decision_id: str, user_id: str, context: Context, value: float, now: float
+    decision_id: str,
+    user_id: str,
+    context: Context,
+    value: float,
+    now: float,
+    arm: Arm = Arm.BANDIT,
 ) -> Decision:
     """The censored record of a decision whose user's state would not hold still."""
     nothing = np.zeros(0)
@@ -232,7 +238,7 @@ def contention(
         abstain_propensity=None,
         abstain_reward=0.0,
         reason=Reason.CONTENTION,
-        arm="bandit",
+        arm=arm,
         policy="",
         model_version=0,
         encoder_version=0,

@@ -5,7 +5,8 @@ removal has a reason from `decision.Reason`: the first rule that holds, in the o
 time at which this rule lets the message go, where time alone does that.
 
 A transactional message passes days, quiet hours, gap and caps. It is a send like any other
-afterwards: the user's patience and slots are spent by it.
+afterwards: the user's patience and slots are spent by it. A user held out for measurement gets
+nothing at all, not even that: what nobody may miss must not depend on the answer.
 
 Tiers are lexicographic and come last: where any message passes all other rules, those of a lower
 tier than the highest of them are no candidates. A tier says who goes first, not that something is
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.condition import fulfilled
 from engine.decision import Context, Reason
@@ -54,6 +56,7 @@ class Asking:
     """The user's; None takes the configured one."""
     history: Sequence[Send] = ()
     unsubscribed: bool = False
+    arm: Arm = Arm.BANDIT
     short: frozenset[str] = frozenset()
     """Messages that lack budget here and now."""
 
@@ -78,6 +81,8 @@ def eligible(
         return Eligible((), (), Reason.UNSUBSCRIBED)
     if rules.paused or catalog.paused:
         return Eligible((), (), Reason.PAUSED)
+    if asking.arm is Arm.HOLDOUT:
+        return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
     everywhere, full = _team_rule(rules, asking), _full_tags(rules, asking)
     if not (everywhere or full or catalog.ruled or asking.short):
@@ -157,7 +162,9 @@ def _team_rule(rules: Rules, asking: Asking) -> Hold | None:
         return Hold(Reason.QUIET_HOURS, rules.quiet_hours.end_after(now, zone))
     if rules.min_gap_s and (recent := [send.at for send in _since(asking, rules.min_gap_s)]):
         return Hold(Reason.GAP, max(recent) + rules.min_gap_s)
-    full = [free for cap in rules.caps if (free := _frees(cap, asking)) is not None]
+    usual = rules.usual_caps if asking.arm is Arm.BUSINESS_AS_USUAL else ()
+    caps = (*rules.caps, *usual)
+    full = [free for cap in caps if (free := _frees(cap, asking)) is not None]
     return Hold(Reason.CAP, max(full)) if full else None
 
 

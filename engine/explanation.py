@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.condition import unmet
 from engine.decision import Context, Decision, Reason
@@ -22,6 +23,8 @@ CHANGES: Final[Mapping[Reason, str]] = {
     Reason.UNSUBSCRIBED: "The user has switched these notifications off; nothing but a `subscribe` "
     "of the user's changes that.",
     Reason.UNKNOWN_MESSAGE: "The catalog has no message of this id; add it, or correct the id.",
+    Reason.HOLDOUT: "The user is in the holdout, to which nothing is ever sent: it shows what "
+    "sending brings.",
     Reason.PAUSED: "Sending is paused; end the pause of the message or of the service.",
     Reason.NOT_STARTED: "The message's `starts` is still to come.",
     Reason.EXPIRED: "The message's `ends` has passed; set a later one.",
@@ -44,8 +47,10 @@ OUTCOMES: Final[Mapping[Reason, str]] = {
     Reason.CHOSEN: "This message, with the propensity shown.",
     Reason.TRIAL: "This message, with the propensity shown, for a user left in peace long "
     "enough to be tried again.",
-    Reason.EXPLORED_SILENCE: "A message was worth sending; silence was drawn to keep learning.",
+    Reason.EXPLORED_SILENCE: "A message could have been sent; silence was drawn to keep learning.",
     Reason.ANNOYANCE_OUTWEIGHS_GAIN: "No message is expected to bring more than it costs",
+    Reason.SHADOW: "Shadow mode: the propensities show what would have been sent, and nothing was; "
+    "the sender's own tool decides.",
     Reason.NO_CANDIDATE: "No message was left to choose from; see what blocked each.",
     Reason.CONTENTION: "The user's state kept changing under the decision; ask again.",
     Reason.FALLBACK: "The store or the model was out of reach; ask again.",
@@ -75,9 +80,9 @@ def removals(decision: Decision) -> Mapping[Reason, int]:
 
 
 def with_best_action(decision: Decision) -> Decision:
-    """A decision nobody asked for, with the best answer in place of the one that was drawn."""
+    """A decision nobody asked for, with the bandit's best answer in place of the drawn one."""
     best = decision.best
-    if best is None:
+    if best is None or decision.arm is not Arm.BANDIT:
         return decision
     if decision.forecasts.net[best] <= 0:
         silent = decision.abstain_propensity

@@ -48,6 +48,8 @@ class Rules:
     """Least time between any two sends to one user."""
     caps: tuple[Cap, ...] = ()
     tag_caps: tuple[TagCap, ...] = ()
+    usual_caps: tuple[Cap, ...] = ()
+    """Besides `caps`, for users whose arm is business as usual."""
     budgets: tuple[Budget, ...] = ()
     """Of all messages together."""
     week: Week | None = None

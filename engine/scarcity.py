@@ -29,8 +29,8 @@ MEMORY: Final = 3.0
 """Periods after which a bid counts a third (1 / e) of a new one."""
 NEWS: Final = 0.5
 """Weight of the last period in what is usual for a slice."""
-GROWTH: Final = math.log(1.05)
-"""Width of a class of bids: 5%."""
+GROWTH: Final = math.log(1.01)
+"""Width of a class of bids: 1%."""
 LEAST_BID: Final = 1e-9
 MOST_KAPPA: Final = 50.0
 
@@ -147,10 +147,9 @@ class Demand(msgspec.Struct):
         kappa = min(MOST_KAPPA, max(1 / MOST_KAPPA, (self.expected + 1) / (self.served + 1)))
         units = rate * self.known / kappa
         for group in sorted(self.bids, reverse=True):
-            here = self.bids[group]
-            if here > units:
-                return math.exp((group + 1 - units / here) * GROWTH)
-            units -= here
+            units -= self.bids[group]
+            if units < 0:
+                return math.exp(group * GROWTH)  # its lower end: equal bids are all served or none
         return 0.0
 
     def _close(self, number: int, asked: float, spent: float) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from engine.arms import Experiment, assignment_key, parse_arms
 from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
@@ -78,11 +79,22 @@ def rules(settings: Settings) -> Rules:
         paused=settings.paused,
         min_gap_s=settings.min_gap_s,
         caps=parse_caps(settings.caps),
+        usual_caps=parse_caps(settings.usual_caps),
         tag_caps=parse_tag_caps(settings.tag_caps),
         budgets=parse_team_budgets(settings.budgets),
         week=parse_days(settings.days),
         quiet_hours=parse_quiet_hours(settings.quiet_hours),
         zone=time_zone(settings.time_zone),
+    )
+
+
+def experiment(settings: Settings) -> Experiment:
+    """Which users are in which arm."""
+    secret = settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else ""
+    return Experiment(
+        shares=parse_arms(settings.arms),
+        key=assignment_key(secret.encode(), settings.experiment),
+        shadow=settings.shadow,
     )
 
 
@@ -95,6 +107,7 @@ def terms(settings: Settings) -> Terms:
         windows=Windows(
             settings.click_window_s, settings.unsubscribe_window_s, settings.not_sent_grace_s
         ),
+        experiment=experiment(settings),
         confirm_window=settings.confirm_window_s,
         timeout=settings.decide_timeout_ms / 1000,
     )

@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 from numpy.random import Generator
 
+from engine.arms import Arm
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
@@ -52,8 +53,6 @@ from service.terms import Terms
 
 TRIES = 3
 MOST_DISOWNED = 10_000
-NO_ARM = "none"
-"""Of an answer that no arm gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
-    arm: str
+    arm: Arm
     removals: Mapping[Reason, int] = field(default_factory=dict)
     """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
@@ -122,7 +121,11 @@ class Decider:
                     await self._decide_wave(asks, wave, now, answers)
         except (StoreError, TimeoutError):
             pass
-        return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+        return [answers.get(i) or self._fallback(ask, now) for i, ask in enumerate(asks)]
+
+    def _fallback(self, ask: Ask, now: float) -> Answer:
+        arm = self._terms.experiment.arm_of(ask.user_id)
+        return Answer(fallback_body(ask.user_id, now, arm), Reason.FALLBACK, None, arm)
 
     def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
         """The decision that `decide` would draw, were this asked now of a user in this state.
@@ -250,6 +253,7 @@ class Decider:
                 ask.context,
                 self._terms.value if ask.value is None else ask.value,
                 now,
+                self._terms.experiment.arm_of(ask.user_id),
             )
             commit = self._plain_commit(ask, decision, now)
             (result,) = await self._committed([commit])
@@ -346,7 +350,8 @@ def _request(
 ) -> Request:
     if short is None:
         short = model.rations.short(user.allowances, now)
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, short)
+    arm = terms.experiment.arm_of(ask.user_id)
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm, short)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
@@ -357,6 +362,7 @@ def _request(
         value=terms.value if ask.value is None else ask.value,
         free_at=allowed.free_at,
         time_zone=(ask.zone or terms.rules.zone).key,
+        arm=arm,
     )
 
 
@@ -395,24 +401,20 @@ def _answer(commit: Commit, decision: Decision) -> Answer:
     )
 
 
-def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None, NO_ARM)
-
-
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
-    arm: str
+    arm: Arm
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
     """The first answer again, unless the key now comes with another question."""
+    told = msgspec.json.decode(earlier.answer, type=_Repeated)
     if ask.idempotency is None or ask.idempotency.fingerprint != earlier.fingerprint:
         problem = Problem(
             Kind.IDEMPOTENCY_KEY_REUSED,
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, NO_ARM, problem=problem)
-    told = msgspec.json.decode(earlier.answer, type=_Repeated)
+        return Answer(b"", Reason.FALLBACK, None, told.arm, problem=problem)
     return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)

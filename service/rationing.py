@@ -63,9 +63,9 @@ class Rationing:
 
     async def _granted(self, budget: Budget, needed: Mapping[int, int], now: float) -> None:
         settled = await self._store.settle(budget, now, needed)
-        if settled.free < max(needed.values()):
+        if settled.unmet:
             settled = await self._store.settle(budget, now, needed, recall=True)
-            if settled.free < max(needed.values()):
+            if settled.unmet:
                 self._rest_until[budget.name] = now + max(LEAST_REST_S, budget.period / BINS)
         self._settled[budget.name] = settled
 
@@ -93,6 +93,8 @@ class Rationing:
             if not 0.0 <= now - self._reported.get(name, -every) < every:
                 self._settled[name] = await self._store.settle(budget, now, {})
                 self._reported[name] = now
+                if self._settled[name].free > 0:
+                    self._rest_until.pop(name, None)
         known = await self._joined(budgets, now)
         self._live.price(
             {

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.arms import parse_arms
 from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Thompson
@@ -53,6 +54,7 @@ def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
+Arms = Annotated[str, AfterValidator(_readable_by(parse_arms))]
 Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
 TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
 Budgets = Annotated[str, AfterValidator(_readable_by(parse_team_budgets))]
@@ -189,6 +191,20 @@ class Settings(BaseSettings):
         "", description="Time of the user's day in which nothing is sent: 21:00-08:00."
     )
     time_zone: Zone = Field("UTC", description="IANA time zone of users whose request names none.")
+
+    # arms for measurement
+    arms: Arms = Field(
+        "", description="Shares of users kept apart: holdout:0.05 random:0.01; the rest: bandit."
+    )
+    experiment: str = Field(
+        "forbear", description="Name of the assignment to arms; another deals all users anew."
+    )
+    usual_caps: Caps = Field(
+        "", description="Most sends to a user whose arm is business_as_usual, like the caps."
+    )
+    shadow: bool = Field(
+        default=False, description="Decide and write down, but answer nothing to send."
+    )
 
     # secrets and logs
     api_keys: SecretStr | None = Field(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from engine.arms import Experiment
 from engine.outcome import Windows
 from engine.policy import Policy
 from engine.rules import Rules
@@ -16,6 +17,8 @@ class Terms:
     """Worth of one click where a request names none."""
     rules: Rules = field(default_factory=Rules)
     windows: Windows = Windows()
+    experiment: Experiment = field(default_factory=Experiment)
+    """Which users are in which arm."""
     confirm_window: float = 86400.0
     """Seconds within which a deferred send must be confirmed."""
     timeout: float = 0.25

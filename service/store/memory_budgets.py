@@ -33,14 +33,18 @@ class MemoryBudgets:
                 told[shard] = told[shard].called_back()
             ledger.report(shard, told[shard], budget.period)
         ledger.forget(budget.period, now)
+        unmet = []
         for shard, reported in told.items():
             units = needed.get(shard, 0)
             known = ledger.grant(shard, units, budget.limit, budget.period, now)
             allowances = self._budget_shards[shard].allowances
             allowances[budget.name] = reported.received(known, now)
+            if units > known.left:
+                unmet.append(shard)
         return Settled(
             ledger.free(budget.limit, budget.period, now),
             budget.limit - ledger.spent(budget.period, now),
+            tuple(unmet),
         )
 
     async def demand(self) -> tuple[int, bytes]:

@@ -179,6 +179,8 @@ class Settled:
     """May still be granted."""
     left: int
     """The limit without what was spent within the period, as far as reported."""
+    unmet: tuple[int, ...] = ()
+    """Shards that did not get what they needed."""
 
 
 @dataclass(frozen=True, slots=True)

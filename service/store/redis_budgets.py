@@ -40,7 +40,7 @@ class Budgets(Part):
         for shard, packed in told.items():
             if packed is not None or shard in needed:
                 arguments += (shard, packed or b"", needed.get(shard, 0))
-        free, left, news = await self._client.one(
+        free, left, unmet, news = await self._client.one(
             *call(
                 "budget_settle",
                 ledger_key(budget.name),
@@ -56,7 +56,7 @@ class Budgets(Part):
                 for shard, known in zip(news[::2], news[1::2], strict=True)
             ]
         )
-        return Settled(int(free), int(left))
+        return Settled(int(free), int(left), tuple(unmet))
 
     async def demand(self) -> tuple[int, bytes]:
         """Version and blob, as of one moment."""

@@ -73,7 +73,7 @@ async def test_more_than_the_limit_is_not_granted_and_comes_back_a_period_later(
         charged(send(f"d{n}", expected_version=n, burden_after=1.0), 1, 1) for n in range(10)
     ]
     assert [Committed()] * 10 == await store.commit(commits)
-    assert Settled(0, 0) == await store.settle(TEN, NOW + DAY - 1, {THERE: 1, MINE: 0})
+    assert Settled(0, 0, (THERE,)) == await store.settle(TEN, NOW + DAY - 1, {THERE: 1, MINE: 0})
     (state,) = await store.read_users([UserRead(ELSEWHERE)], (TEN.name,))
     assert isinstance(state, StoredUser)
     assert 0 == state.allowances.get(TEN.name, Allowance()).left
@@ -82,7 +82,7 @@ async def test_more_than_the_limit_is_not_granted_and_comes_back_a_period_later(
 
 async def test_what_is_idle_is_called_back_for_those_in_need(store: Store) -> None:
     await store.settle(TEN, NOW, {THERE: 10})
-    assert Settled(0, 10) == await store.settle(TEN, NOW, {MINE: 3})
+    assert Settled(0, 10, (MINE,)) == await store.settle(TEN, NOW, {MINE: 3})
     assert Settled(7, 10) == await store.settle(TEN, NOW, {MINE: 3}, recall=True)
     assert 3 == (await held(store)).left
     assert 0 == (await held(store, ELSEWHERE)).left

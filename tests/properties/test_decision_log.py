@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserState
 from engine.decision_log import FORMAT, contention, from_row, row_to_json, to_json, to_row
@@ -85,7 +86,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         abstain_propensity=draw(st.one_of(st.none(), chance)),
         abstain_reward=draw(positive),
         reason=draw(st.sampled_from(Reason)),
-        arm=draw(words),
+        arm=draw(st.sampled_from(Arm)),
         policy=draw(words),
         model_version=draw(st.integers(0, 2**40)),
         encoder_version=draw(st.integers(0, 99)),

@@ -1,5 +1,6 @@
 -- budget_settle(ledger; limit, period, now, shard, told, needed, ...)
---   -> {units that may be granted still, limit - spent within the period, {shard, known, ...}}
+--   -> {units that may be granted still, limit - spent within the period, {shards that did not get
+--      what they needed}, {shard, known, ...}}
 --
 -- engine.allowance.Ledger: report, forget, grant. told is an allowance as stored, '' for none; the
 -- reply names the shards that have something to learn.
@@ -76,7 +77,7 @@ end
 forget()
 
 local granted, spent = totals()
-local news = {}
+local unmet, news = {}, {}
 for i = 4, #ARGV, 3 do
   local shard, needed = tonumber(ARGV[i]), tonumber(ARGV[i + 2])
   local known = shards[shard]
@@ -87,6 +88,7 @@ for i = 4, #ARGV, 3 do
     known[1] = known[1] + units - held
     granted = granted + units - math.max(0, held)
   end
+  if needed > left(known) then unmet[#unmet + 1] = shard end
   local told = ARGV[i + 1] ~= '' and cmsgpack.unpack(ARGV[i + 1]) or NONE
   if known[1] > told[1] or known[2] > told[2] or told[7] ~= 0 then
     news[#news + 1] = shard
@@ -98,4 +100,4 @@ for field, value in pairs(changed) do
   redis.call('HSET', KEYS[1], field, cmsgpack.pack(value))
 end
 redis.call('EXPIRE', KEYS[1], IDLE_S)
-return { num(limit - granted - spent), num(limit - spent), news }
+return { num(limit - granted - spent), num(limit - spent), unmet, news }

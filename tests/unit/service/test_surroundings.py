@@ -234,7 +234,7 @@ async def counted(worker: Worker, sample: str) -> float:
     ("sample", "act"),
     [
         ('forbear_decisions_total{arm="bandit",reason="no_candidate"}', "empty"),
-        ('forbear_decisions_total{arm="none",reason="fallback"}', "away"),
+        ('forbear_decisions_total{arm="bandit",reason="fallback"}', "away"),
         ('forbear_events_total{status="accepted",type="external_send"}', "event"),
         ('forbear_events_total{status="invalid",type="unreadable"}', "bad event"),
         ('forbear_problems_total{kind="invalid-request"}', "bad request"),
