@@ -163,6 +163,8 @@ class Decision:
     """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
     time_zone: str | None = None
     """The user's IANA zone, by which days and quiet hours were judged."""
+    configuration_version: int = 0
+    """Of the catalog, rules and prices that were in force."""
 
     @property
     def chosen(self) -> int | None:

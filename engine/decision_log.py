@@ -53,6 +53,7 @@ class _Row(msgspec.Struct, array_like=True):
     free_at: float | list[float | None] | None
     """By blocked message; one entry where they are all free at the same time."""
     time_zone: str | None
+    configuration_version: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -92,6 +93,7 @@ def to_row(decision: Decision) -> bytes:
             encoder_version=decision.encoder_version,
             free_at=_times(decision),
             time_zone=decision.time_zone,
+            configuration_version=decision.configuration_version,
         )
     )
 
@@ -140,6 +142,7 @@ def from_row(row: bytes) -> Decision:
         encoder_version=stored.encoder_version,
         free_at=_free_at(stored),
         time_zone=stored.time_zone,
+        configuration_version=stored.configuration_version,
     )
 
 
@@ -285,6 +288,7 @@ def to_json(decision: Decision) -> dict[str, Any]:
         "policy": decision.policy,
         "model_version": decision.model_version,
         "encoder_version": decision.encoder_version,
+        "configuration_version": decision.configuration_version,
     }
 
 

@@ -296,6 +296,7 @@ def _record(
         policy=model.policy.name if request.arm in LEARNED else request.arm.value,
         model_version=model.snapshot.version,
         encoder_version=model.snapshot.encoder_version,
+        configuration_version=model.catalog.version,
     )
     # In shadow mode another tool may have sent: its silence is not ours to learn from.
     if not (send or (model.policy.unprompted and request.arm is not Arm.SHADOW)):

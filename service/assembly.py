@@ -18,6 +18,8 @@ from engine.rules import Rules, parse_caps, parse_tag_caps
 from engine.week import parse_days
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
+from service.configuration.document import configured
+from service.configuration.watched_file import WatchedFile
 from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
@@ -133,8 +135,13 @@ async def open_store(settings: Settings) -> Store:
 def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
     """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
-    live = Live(store, terms(settings), priors(settings))
-    configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    live = Live(
+        store,
+        lambda parts: terms(configured(settings, parts)),
+        priors(settings),
+        needs_file=settings.config is not None,
+    )
+    known = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
     rationing = Rationing(store, live)
     decider = Decider(store, live, clock, sweeper, rationing, rng)
@@ -145,7 +152,8 @@ def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> 
         live=live,
         decider=decider,
         gathering=Gathering(decider),
-        keys=KeyRing(store, configured),
+        keys=KeyRing(store, known),
         sweeper=sweeper,
         rationing=rationing,
+        file=WatchedFile(settings.config, store, clock) if settings.config else None,
     )

@@ -48,7 +48,9 @@ def start(held: Services) -> list[asyncio.Task[None]]:
 
 
 async def refresh(held: Services) -> None:
-    """Take up the newest snapshot and catalog, and say which they are."""
+    """Take up the newest configuration and snapshot, and say which they are."""
+    if held.file is not None:
+        await held.file.look()
     await held.live.refresh()
     snapshot = held.live.snapshot
     metrics.model(snapshot.version, snapshot.encoder.use)

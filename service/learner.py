@@ -4,8 +4,8 @@ It works in rounds. A round reads what has arrived, fixes a cut (one stream id p
 stored before anything is applied, applies the lessons, and moves positions and model together under
 its fencing epoch. A learner that dies midway leaves the cut behind, and the next one applies the
 same lessons in the same order to the same model: the same weights, to the bit. That order is by
-decision id, which is random: in order of arrival a round would hold the clicks of a burst first and
-then its silences, and an online learner leans towards what it saw last. A learner that was paused
+decision id, which is random: in order of arrival a round would hold decisions that look alike side
+by side, and an online learner leans towards what it saw last. A learner that was paused
 and replaced finds its epoch stale and starts over from the checkpoint. It never reads a clock
 except to pace itself.
 """

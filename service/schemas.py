@@ -165,6 +165,8 @@ class ProblemObject(Struct, frozen=True):
     title: str
     status: int
     detail: str
+    faults: list[str] | UnsetType = UNSET
+    """Of a configuration: a sentence for each fault, with its line."""
 
 
 class MessageBody(Struct, frozen=True):
@@ -262,6 +264,54 @@ class ModelAnswer(Struct, frozen=True):
     """Lessons stored but not yet learned."""
     positions: list[str]
     """Last lesson applied, by shard of the event stream."""
+
+
+class ConfigurationFile(Struct, frozen=True):
+    """The file that the configuration is taken from whenever it changes."""
+
+    name: str
+    faults: list[str]
+    """What is wrong with it now; while there is anything, it is not taken up."""
+
+
+class ConfigurationAnswer(Struct, frozen=True):
+    """The configuration in force, in the form in which it can be put back."""
+
+    version: int
+    """Raised by every change of any part."""
+    configuration: dict[str, Any]
+    """Rules, prices and messages as far as they are said; the rest is as the environment has it."""
+    paused: bool
+    """Whether the kill switch is on; see /v1/pause."""
+    file: ConfigurationFile | None
+
+
+class AuditChange(Struct, frozen=True):
+    """A part of the configuration before and after; null where there was or is none."""
+
+    part: str
+    """A section such as rules, "message/" and an id, "pause", or "file" with its hash."""
+    before: Any
+    after: Any
+
+
+class AuditRecord(Struct, frozen=True):
+    """One change: all of it came into force together."""
+
+    version: int
+    """That it led to."""
+    at: str
+    by: str
+    """The id of the API key, or "file"."""
+    changes: list[AuditChange]
+
+
+class AuditAnswer(Struct, frozen=True):
+    """Changes of the configuration, newest first."""
+
+    entries: list[AuditRecord]
+    next: int | None
+    """`before` of the next page; null when this was the last."""
 
 
 class PauseAnswer(Struct, frozen=True):

@@ -79,6 +79,10 @@ class Settings(BaseSettings):
         default=Path(".forbear"),
         description="Where the embedded server keeps its data.",
     )
+    config: Path | None = Field(
+        default=None,
+        description="The team's configuration, a YAML file; what it says overrides settings here.",
+    )
     redis_url: SecretStr | None = Field(
         default=None,
         validation_alias=AliasChoices("redis_url", "REDIS_URL"),

@@ -76,19 +76,25 @@ def _section(name: str, node: Node, faults: list[Fault]) -> dict[str, Any]:
         if key not in SECTIONS[name]:
             faults.append(Fault(value.line, unknown(key, name, SECTIONS[name])))
         elif key in LISTS and isinstance(value.value, list):
-            several = [_setting(key, one, faults) for one in value.value]
-            told[key] = " ".join(map(str, several))
+            told[key] = _list(key, value.value, value.line, faults)
         else:
-            told[key] = _setting(key, value, faults)
+            told[key] = _setting(key, plain(value), value.line, faults)
     return told
 
 
-def _setting(key: str, node: Node, faults: list[Fault]) -> Any:
+def _list(key: str, several: list[Node], line: int, faults: list[Fault]) -> Any:
+    """The setting that a list is, once each of its entries can be used alone."""
+    before = len(faults)
+    texts = [_setting(key, plain(one), one.line, faults) for one in several]
+    return _setting(key, " ".join(texts), line, faults) if len(faults) == before else None
+
+
+def _setting(key: str, value: object, line: int, faults: list[Fault]) -> Any:
     """The value of a setting; None, and a fault, where it cannot be used."""
     try:
-        return usable(key, plain(node))
+        return usable(key, value)
     except BadInput as error:
-        faults.append(Fault(node.line, str(error)))
+        faults.append(Fault(line, str(error)))
         return None
 
 

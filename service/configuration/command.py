@@ -13,7 +13,7 @@ from service.configuration.faults import BadConfiguration, Fault
 def check_file(path: Path) -> int:
     """Print what there is to say of the file; the exit code: 0 in order, 1 not."""
     try:
-        document = read_file(path)
+        document = check(read_bytes(path), path.name)
     except BadConfiguration as error:
         for sentence in error.sentences:
             print(sentence, file=sys.stderr)
@@ -23,14 +23,13 @@ def check_file(path: Path) -> int:
     return 0
 
 
-def read_file(path: Path) -> Document:
-    """The document in a file; raises `BadConfiguration`, for a file that cannot be read too."""
+def read_bytes(path: Path) -> bytes:
+    """What is in a file; raises `BadConfiguration` where it cannot be read."""
     try:
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         sentence = f"the file cannot be read ({error.strerror}); expected a configuration: name one"
         raise BadConfiguration(path.name, [Fault(1, sentence)]) from None
-    return check(text, path.name)
 
 
 def summary(name: str, document: Document) -> Iterator[str]:

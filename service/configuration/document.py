@@ -27,6 +27,12 @@ Parts: TypeAlias = Mapping[str, bytes]
 MESSAGE: Final = "message/"
 """Begins the name of a message's part; its id follows."""
 
+PAUSE: Final = "pause"
+"""The part that is there while the kill switch is on."""
+
+FILE: Final = "file"
+"""The part that holds the hash of the file last taken up."""
+
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "rules": (
         "paused",

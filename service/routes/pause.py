@@ -4,8 +4,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.auth import Scope
+from service.configuration.changing import set_paused
 from service.openapi import declared
 from service.routes.answering import json_answer
+from service.routes.versions import author
 from service.schemas import PauseAnswer
 from service.services import authorize, services
 
@@ -26,8 +28,7 @@ async def get_pause(request: Request) -> Response:
 )
 async def pause(request: Request) -> Response:
     """Every decision after this answer is abstain, with reason `paused`."""
-    await authorize(request, Scope.ADMIN)
-    await services(request).store.set_paused(True)
+    await _set(request, paused=True)
     return await _answer(request)
 
 
@@ -35,13 +36,18 @@ async def pause(request: Request) -> Response:
     "/v1/pause", summary="Go on sending", openapi_extra=declared(Scope.ADMIN, PauseAnswer)
 )
 async def resume(request: Request) -> Response:
-    """Decide as before; a deployment started with FORBEAR_PAUSED stays paused."""
-    await authorize(request, Scope.ADMIN)
-    await services(request).store.set_paused(False)
+    """Decide as before; what FORBEAR_PAUSED or the configuration pauses stays paused."""
+    await _set(request, paused=False)
     return await _answer(request)
+
+
+async def _set(request: Request, *, paused: bool) -> None:
+    caller = await authorize(request, Scope.ADMIN)
+    held = services(request)
+    await set_paused(held.store, author(request, caller, held), paused=paused)
 
 
 async def _answer(request: Request) -> Response:
     held = services(request)
     await held.live.refresh()
-    return json_answer(PauseAnswer(held.settings.paused or held.live.catalog.paused))
+    return json_answer(PauseAnswer(held.live.terms.rules.paused or held.live.catalog.paused))

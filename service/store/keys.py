@@ -25,7 +25,8 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";
                                  of each head: ce ue window end (no such label),
-                                 cl ul label (open), "none" once censored, ct ut mass taught (0)
+                                 cl ul label (open), "none" once censored, ct ut mass taught (0),
+                                 ch arrival of a click that is still to be taught (none)
     {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; kept 24 hours
     {sNN}:due            zset    decisions by their next deadline (seconds), one member each
     {sNN}:lessons        stream  what the learner reads: d decision, h head, y label, w weight,
@@ -38,19 +39,22 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
     {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
     {sNN}:b:BUDGET       string  the shard's allowance, MessagePack [granted, spent, returned,
                                  refunded, since, last, earliest]; see engine/allowance.py
-    {sNN}:catalog        string  version of the catalog in force: a decision made with an older one
-                                 is refused; written before a change is acknowledged
+    {sNN}:catalog        string  version of the configuration in force: a decision made with an
+                                 older one is refused; written before a change is acknowledged
 
 Under tags of their own:
 
-    {catalog}:messages   hash    message id -> body
-    {catalog}:version    string  raised by every change
+    {catalog}:parts      hash    the configuration: name of a part -> JSON. A section of the
+                                 configuration file, "message/ID", "pause" while the kill switch is
+                                 on, "file" the hash of the file last taken up
+    {catalog}:version    string  raised by every change of any part
+    {catalog}:audit      zset    the last changes by version: MessagePack
+                                 [version, at, by, [[part, before, after], ...]]
+    {catalog}:audit_bytes string size of all that stands before and after in it
     {budget}:l:BUDGET    hash    the ledger: sN what it knows of shard N (MessagePack [granted,
                                  spent, returned, refunded]), bN a bin of time ([units, latest])
     {budget}:demand      string  what is known of the demand for budgets, for their prices
     {budget}:version     string  raised by every change of it
-    {catalog}:version    string  raised by every change, of the kill switch too
-    {catalog}:paused     string  "1" while the kill switch is on
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -72,9 +76,7 @@ FORMAT_KEY = "forbear:format"
 FORMAT_VERSION = b"1"
 """Raised when an older service would misread what a newer one writes, or the reverse."""
 
-CATALOG_MESSAGES = "{catalog}:messages"
-CATALOG_VERSION = "{catalog}:version"
-CATALOG_PAUSED = "{catalog}:paused"
+CATALOG = "{catalog}"
 ACCESS_KEYS = "{access}:keys"
 BUDGET_DEMAND = "{budget}:demand"
 BUDGET_VERSION = "{budget}:version"

@@ -16,6 +16,9 @@ MIN_RETENTION_S = 8 * DAY_S
 """Senders may repeat an event for a week and a day; within that it is a duplicate."""
 MODELS_KEPT = 5
 ROUNDS_KEPT = 1_000
+AUDIT_ENTRIES = 1_000
+AUDIT_BYTES = 16 * 1024 * 1024
+"""Of the bodies before and after; beyond either bound the oldest changes are dropped."""
 
 
 @dataclass(frozen=True, slots=True)

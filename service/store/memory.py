@@ -14,7 +14,8 @@ from engine.history import BY_OTHERS
 from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
 from service.store.limits import RETENTION_S, Rules
 from service.store.memory_budgets import MemoryBudgets, covered, spend
-from service.store.memory_learning import MemoryCatalog, MemoryLearning
+from service.store.memory_configuration import MemoryConfiguration
+from service.store.memory_learning import MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
     SHARDS,
@@ -35,7 +36,7 @@ _NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT
 """Without a decision these say nothing."""
 
 
-class MemoryStore(MemoryLearning, MemoryCatalog, MemoryBudgets):
+class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
     """All state of a deployment, in dictionaries; see `protocol.Store`."""
 
     def __init__(
@@ -44,7 +45,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog, MemoryBudgets):
         self._rules = Rules(half_life_s, retention_s, tombstone_secret)
         self._all = [Shard() for _ in range(SHARDS)]
         MemoryLearning.__init__(self, self._all)
-        MemoryCatalog.__init__(self)
+        MemoryConfiguration.__init__(self)
         MemoryBudgets.__init__(self, self._all)
         self._users: dict[str, User] = {}
         self._decisions: dict[str, Decision] = {}
@@ -167,9 +168,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog, MemoryBudgets):
             decision.clicked = True
             self._users.setdefault(event.user_id, User()).clicks += 1
         if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
-            decision.lesson("click", 1, 1.0, event.now - decision.at)
-            decision.labels["click"].settle(1.0)
-            decision.reschedule()
+            decision.gain(event.now)
         if event.type is EventType.NOT_SENT:
             if not is_late and decision.commit.slices:
                 decision.censor()

@@ -121,7 +121,7 @@ class Commit:
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
     catalog_version: int = 0
-    """Of the catalog the decision was made with."""
+    """Of the configuration the decision was made with, its catalog included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +135,72 @@ class Conflict:
 
     user: StoredUser
     outdated: bool = False
-    """A newer catalog is in force: take it up before deciding again."""
+    """A newer configuration is in force: take it up before deciding again."""
 
 
 @dataclass(frozen=True, slots=True)
-class StoredCatalog:
-    """The catalog as of one moment."""
+class StoredConfiguration:
+    """The configuration as of one moment: the catalog, rules, prices and whatever else is set."""
 
     version: int = 0
-    messages: Mapping[str, bytes] = field(default_factory=dict)
-    """Every message as stored."""
-    paused: bool = False
-    """The kill switch is on."""
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    """Name -> JSON text; the store does not look into either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Parts of the configuration to be written or removed together."""
+
+    by: str
+    """Who: the id of an API key, or "file"."""
+    at: float
+    parts: Mapping[str, bytes | None]
+    """None removes; what is not named stays."""
+    expected: int | None = None
+    """The version that this change was made for; None: whatever it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The change is in force."""
+
+    version: int
+    """After it; the same as before if there was nothing to change."""
+    before: Mapping[str, bytes]
+    """What stood there, of the parts named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The configuration is not the one that the change was made for; nothing was changed."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedPart:
+    """One part before and after a change; None where there was or is none."""
+
+    name: str
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change of the configuration."""
+
+    version: int
+    """That it led to."""
+    at: float
+    by: str
+    parts: tuple[AuditedPart, ...]
+    """Those that it changed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that stood before and after."""
+        return sum(len(part.before or b"") + len(part.after or b"") for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +337,9 @@ class Store(Protocol):
         history raises the version, so what the rules allowed at that version still holds.
         A charge whose `needed` units are not on the shard any more is a conflict too, again for
         every action; a send's `spent` units are taken, and given back when it is taken back.
-        A decision made with an older catalog than the one in force is a conflict too, whatever its
-        action: a pause that was acknowledged holds for every commit after it, in every process.
+        A decision made with an older configuration than the one in force is a conflict too,
+        whatever its action: a pause that was acknowledged holds for every commit after it, in
+        every process.
         """
 
     # -- feedback ---------------------------------------------------------------------------
@@ -343,22 +398,25 @@ class Store(Protocol):
         Only for entries that have been exported and belong to decisions past the retention.
         """
 
-    # -- catalog and access -----------------------------------------------------------------
+    # -- configuration and access -----------------------------------------------------------------
 
-    async def catalog_version(self) -> int:
-        """Rises with every change of the catalog; 0 before the first."""
+    async def configuration_version(self) -> int:
+        """Rises with every change of the configuration; 0 before the first."""
 
-    async def catalog(self) -> StoredCatalog:
-        """The version, every message and the kill switch, in one step."""
+    async def configuration(self) -> StoredConfiguration:
+        """The version and every part, in one step."""
 
-    async def put_message(self, message_id: str, body: bytes) -> bool:
-        """Write a message; True if it is new. In force in every shard when this returns."""
+    async def configure(self, change: Change) -> Changed | Outdated:
+        """Change parts, all or none, and record who did it; in force in every shard on return.
 
-    async def delete_message(self, message_id: str) -> bool:
-        """Remove a message; False if there was none. In force when this returns."""
+        What changes nothing leaves the version and the record as they are.
+        """
 
-    async def set_paused(self, paused: bool) -> None:
-        """Turn the kill switch on or off; in force in every shard when this returns."""
+    async def audit(self, before: int | None, limit: int) -> list[AuditEntry]:
+        """Changes with a version below `before` (None: all), newest first.
+
+        The last `limits.AUDIT_ENTRIES` are kept, and of those what `limits.AUDIT_BYTES` allow.
+        """
 
     async def api_keys(self) -> Mapping[str, bytes]:
         """Key id -> stored record (hash and scopes, never the key)."""

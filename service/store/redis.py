@@ -14,14 +14,14 @@ from engine.errors import BadInput, StoreError
 from service.store.keys import FORMAT_KEY, FORMAT_VERSION
 from service.store.limits import RETENTION_S, Rules
 from service.store.redis_budgets import Budgets
-from service.store.redis_catalog import Catalog
 from service.store.redis_client import Client
+from service.store.redis_configuration import Configuration
 from service.store.redis_deciding import Deciding
 from service.store.redis_feedback import Feedback
 from service.store.redis_learning import Learning
 
 
-class RedisStore(Deciding, Feedback, Learning, Catalog, Budgets):
+class RedisStore(Deciding, Feedback, Learning, Configuration, Budgets):
     """All state of a deployment, on Redis; see `protocol.Store`. Made by `open`."""
 
     @classmethod

@@ -42,9 +42,7 @@ _PRELUDES = {
     "release_lease": (),
     "fix_cut": (),
     "commit_round": (),
-    "put_message": (),
-    "delete_message": (),
-    "set_paused": (),
+    "configure": (),
     "raise_catalog": ("shard",),
 }
 

@@ -6,12 +6,12 @@ from service.store.protocol import (
     EventStatus,
     Idempotency,
     Store,
-    StoredCatalog,
     StoredUser,
     UserRead,
 )
 from tests.conformance.facts import (
     DAY,
+    HOUR,
     NOW,
     abstention,
     decision_id,
@@ -55,10 +55,18 @@ async def test_events_after_erasure_are_unknown(store: Store) -> None:
     assert [EventStatus.UNKNOWN] == await store.record_events([late])
 
 
+async def test_a_click_not_yet_taught_goes_with_its_user(store: Store) -> None:
+    await a_user_with_a_past(store)
+    await store.erase("u1", NOW + 3)
+    assert await store.sweep(NOW + 9 * DAY) is None
+    assert [] == await every_lesson(store)
+
+
 async def test_lessons_already_taught_survive_erasure(store: Store) -> None:
     await a_user_with_a_past(store)
+    await store.sweep(NOW + HOUR)
     before = await lessons(store)
-    await store.erase("u1", NOW + 3)
+    await store.erase("u1", NOW + HOUR + 1)
     assert 1 == len(before)
     assert before == await every_lesson(store)
 
@@ -104,22 +112,6 @@ async def test_imported_opt_outs_teach_nothing(store: Store) -> None:
     assert {"click"} == {entry.head for entry in await every_lesson(store)}
     for user_id in ("u1", "u2", "u3"):
         assert (await store.user(user_id)).unsubscribed
-
-
-async def test_the_catalog_counts_its_changes(store: Store) -> None:
-    assert StoredCatalog() == await store.catalog()
-    assert await store.put_message("m1", b"one")
-    assert not await store.put_message("m1", b"uno")
-    assert await store.put_message("m\u00e9", b"\x00\xff")
-    bodies = {"m1": b"uno", "m\u00e9": b"\x00\xff"}
-    assert StoredCatalog(3, bodies) == await store.catalog()
-    assert await store.delete_message("m1")
-    await store.set_paused(True)
-    assert StoredCatalog(5, {"m\u00e9": b"\x00\xff"}, paused=True) == await store.catalog()
-    assert not await store.delete_message("m1")
-    await store.set_paused(False)
-    assert StoredCatalog(7, {"m\u00e9": b"\x00\xff"}) == await store.catalog()
-    assert 7 == await store.catalog_version()
 
 
 async def test_api_keys_are_kept_by_id(store: Store) -> None:

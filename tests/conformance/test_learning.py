@@ -69,7 +69,7 @@ async def test_a_stream_is_read_in_its_order_and_in_pieces(store: Store) -> None
     shard = shard_of("u1")
     end = (await store.stream_ends())[shard]
     whole = await store.read_stream(shard, "0-0", end, 10)
-    assert [decision_id("u1", name) for name in "ba"] == [entry.decision_id for entry in whole]
+    assert [decision_id("u1", name) for name in "ab"] == [entry.decision_id for entry in whole]
     assert end == whole[-1].entry_id
     first = await store.read_stream(shard, "0-0", end, 1)
     assert whole[:1] == first

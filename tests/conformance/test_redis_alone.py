@@ -19,7 +19,14 @@ from engine.budget import Budget
 from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
-from service.store.protocol import Conflict, Event, EventType, Idempotency, StoredCatalog, UserRead
+from service.store.protocol import (
+    Conflict,
+    Event,
+    EventType,
+    Idempotency,
+    StoredConfiguration,
+    UserRead,
+)
 from service.store.redis import RedisStore
 from tests.conformance.facts import (
     DAY,
@@ -28,6 +35,7 @@ from tests.conformance.facts import (
     NOW,
     SECRET,
     abstention,
+    change,
     decision_id,
     event,
     send,
@@ -105,8 +113,7 @@ async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any
     await a_full_life(redis_store, USER)
     await redis_store.erase(USER, NOW + DAY)
     await a_full_life(redis_store, "another")
-    await redis_store.put_message("m", b"body")
-    await redis_store.set_paused(True)
+    await redis_store.configure(change({"message/m": b"{}"}))
     await redis_store.put_api_key("k", b"body")
     epoch = await redis_store.acquire_lease("me", 60.0)
     assert epoch
@@ -167,9 +174,8 @@ async def test_no_script_leaves_its_slot(cluster_url: str) -> None:
     for user in (USER, "another"):
         await a_full_life(store, user)
     await store.import_unsubscribed(["x", "y"], NOW)
-    await store.put_message("m", b"body")
-    await store.delete_message("m")
-    await store.set_paused(True)
+    await store.configure(change({"message/m": b"{}"}))
+    await store.audit(None, 10)
     epoch = await store.acquire_lease("me", 60.0)
     assert epoch
     await store.fix_cut(epoch, await store.stream_ends())
@@ -264,7 +270,7 @@ async def test_a_call_cut_off_leaves_no_replies_for_the_next(redis_url: str, raw
         cut = asyncio.create_task(store.read_users([UserRead(f"user{i}") for i in range(300)]))
         await asyncio.sleep(0.0005)
         cut.cancel()
-        assert StoredCatalog() == await store.catalog()
+        assert StoredConfiguration() == await store.configuration()
     await store.close()
 
 

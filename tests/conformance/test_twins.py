@@ -15,6 +15,8 @@ from redis import Redis
 
 from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
 from engine.budget import Budget, Charge
+from engine.outcome import Slice, Told
+from engine.outcome import lessons as taught_by
 from service.store.keys import shard_of
 from service.store.memory import MemoryStore
 from service.store.protocol import (
@@ -31,7 +33,7 @@ from service.store.protocol import (
     UserRead,
 )
 from service.store.redis import RedisStore
-from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET, abstention, send, slices
+from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET, abstention, send
 
 Result = TypeVar("Result")
 
@@ -214,7 +216,8 @@ class Twins:
             by = now + DAY
             return send(name, step.user, now, hazard=step.hazard, confirm_by=by, **common)
         if step.kind == "unprompted":
-            common |= {"slices": slices(now)[:2], "teaching": b"t", "gain_event": "conversion"}
+            soon = (Slice(now + HOUR, "click", 0.95), Slice(now + DAY, "click", 0.05))
+            common |= {"slices": soon, "teaching": b"t", "gain_event": "conversion"}
         return abstention(name, step.user, now, censored=step.kind == "contention", **common)
 
     async def happen(self, step: Happen) -> None:
@@ -315,7 +318,21 @@ class Twins:
             assert found is not None
             labels = settle(past.arrivals, past.ends())
             assert labels == Labels(found.click, found.unsubscribe, found.status == "censored")
-            check_lessons(found, [entry for entry in entries if entry.decision_id == name])
+            mine = [entry for entry in entries if entry.decision_id == name]
+            check_lessons(found, mine)
+            if found.status != "censored":
+                check_clicks(past, mine)
+
+
+def check_clicks(past: Past, entries: list[StreamEntry]) -> None:
+    """What was taught of a click label is what the time of its arrival says, and nothing else."""
+    pieces = [piece for piece in past.commit.slices if piece.head == "click"]
+    if not pieces or not past.commit.teaching:
+        return
+    gains = [a.now for a in past.arrivals if a.type == past.commit.gain_event]
+    came = min((now for now in gains if now < pieces[-1].due), default=None)
+    found = [Told(e.label, e.weight, e.taught) for e in entries if e.head == "click"]
+    assert taught_by(pieces, came) == found
 
 
 def check_lessons(found: StoredDecision, entries: list[StreamEntry]) -> None:

@@ -182,7 +182,7 @@ def test_a_row_cut_short_is_refused(cut: int) -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(8, b"123"), (8, b"1234"), (16, 20), (16, -21), (12, [["m", "no_such_reason"]])],
+    [(8, b"123"), (8, b"1234"), (17, 20), (17, -21), (13, [["m", "no_such_reason"]])],
 )
 def test_a_row_whose_parts_do_not_fit_is_refused(place: int, value: object) -> None:
     """Columns of another length than the candidates; a reason, an action that there is not."""

@@ -15,18 +15,19 @@ local FIELD = {
 }
 local CREDIT_WINDOW_S = 7 * 86400
 local NONE = 'none'
+local REST = 0.1
 local LEAST_WEIGHT = 1e-9 -- what rounding leaves of a whole that was taught in parts
 
 local function load(id)
   local v = redis.call('HMGET', decision_key(id), 'u', 'a', 'e', 's', 'g', 'h', 'b', 'p', 'o',
-    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm')
+    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm', 'ch')
   if not v[1] then return nil end
   return {
     id = id, key = decision_key(id), user = v[1], at = tonumber(v[2]), entry = v[3],
     status = v[4] or 'open', gain_event = v[5] or 'click', hazard = tonumber(v[6]), burdens = v[7],
     last_before = v[8], confirm_by = tonumber(v[9]), waits = v[10], done = tonumber(v[11] or 0),
     first = not v[12], clicked = v[13], events = tonumber(v[14] or 0),
-    mark = tonumber(v[21]),
+    mark = tonumber(v[21]), came = tonumber(v[22]),
     click = { label = v[15], ends = tonumber(v[16]), taught = tonumber(v[17] or 0) },
     unsubscribe = { label = v[18], ends = tonumber(v[19]), taught = tonumber(v[20] or 0) },
   }
@@ -78,11 +79,52 @@ end
 -- Whatever the time is: a label is open until it is settled.
 local function unsettled(d, head) return d[head].ends and not d[head].label end
 
+-- Still has something to teach: silence so far, or a click that waits for the next slice.
+local function has_lessons(d, head)
+  return unsettled(d, head) or (head == 'click' and d.came ~= nil)
+end
+
+local function teach_click(d)
+  lesson(d, 'click', '1', 1, d.came - d.at)
+  d.came = nil
+  redis.call('HDEL', d.key, 'ch')
+end
+
+-- engine.outcome.lessons, one slice of it.
+local function teach_slice(d, slice)
+  local head = d[slice.head]
+  if not has_lessons(d, slice.head) then return end
+  if slice.head == 'click' and d.came and d.came < slice.due then return teach_click(d) end
+  lesson(d, slice.head, '0', slice.mass, slice.due - d.at)
+  head.taught = head.taught + slice.mass
+  redis.call('HSET', d.key, FIELD[slice.head].taught, num(head.taught))
+  if slice.due >= head.ends then settle(d, slice.head, '0') end
+end
+
+-- What the slices due by now have to say; the caller reschedules.
+local function teach_slices(d, now)
+  local slices = constant(d).slices
+  while slices[d.done + 1] and slices[d.done + 1].due <= now do
+    d.done = d.done + 1
+    teach_slice(d, slices[d.done])
+  end
+  redis.call('HSET', d.key, 'i', d.done)
+end
+
+-- engine.outcome.waits
+local function waits_for_slice(d)
+  local rest = 0
+  for _, slice in ipairs(constant(d).slices) do
+    if slice.head == 'click' and slice.due > d.came then rest = rest + slice.mass end
+  end
+  return rest > REST
+end
+
 local function next_deadline(d)
   if d.waits then return d.confirm_by end
   local slices = constant(d).slices
   for i = d.done + 1, #slices do
-    if unsettled(d, slices[i].head) then return slices[i].due end
+    if has_lessons(d, slices[i].head) then return slices[i].due end
   end
 end
 
@@ -101,8 +143,8 @@ end
 
 local function censor(d)
   if d.status == 'censored' then return end
-  d.waits = nil
-  redis.call('HDEL', d.key, 'w')
+  d.waits, d.came = nil, nil
+  redis.call('HDEL', d.key, 'w', 'ch')
   settle(d, 'click', NONE)
   settle(d, 'unsubscribe', NONE)
   become(d, 'censored')

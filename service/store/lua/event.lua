@@ -45,8 +45,13 @@ end
 
 local function gain(d)
   if not is_open(d, 'click', now) then return end
-  lesson(d, 'click', '1', 1, now - d.at)
+  d.came = now
+  redis.call('HSET', d.key, 'ch', num(now))
   settle(d, 'click', '1')
+  if not d.waits and not waits_for_slice(d) then
+    teach_slices(d, now)
+    teach_click(d)
+  end
   reschedule(d)
 end
 

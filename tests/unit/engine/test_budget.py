@@ -12,7 +12,6 @@ from engine.decision import Decision, Forecasts, Reason
 from engine.decision_log import contention
 from engine.errors import BadInput
 from engine.rationing import Rations
-from engine.scarcity import Bid
 
 DAY = 86_400.0
 CATALOG = Catalog(
@@ -76,7 +75,16 @@ def test_a_send_pays_the_price_of_all_it_takes_and_a_transactional_one_nothing()
 def decided(*nets: float) -> Decision:
     """A decision between sale and digest of these nets, drawn with 0.2 and 0.3."""
     nothing = np.zeros(2)
-    columns = Forecasts(*[nothing] * 6, np.array(nets), np.array([0.2, 0.3]))
+    columns = Forecasts(
+        p_click=nothing,
+        p_unsubscribe=nothing,
+        gain=nothing,
+        unsubscribe=nothing,
+        send_cost=nothing,
+        scarcity=nothing,
+        net=np.array(nets),
+        propensity=np.array([0.2, 0.3]),
+    )
     plain = contention("d", "u", {}, 1.0, 0.0)
     return replace(plain, candidates=("sale", "digest"), forecasts=columns)
 
@@ -89,8 +97,10 @@ def test_a_bid_is_what_is_lost_without_the_budget() -> None:
     own, money = bids[SALE], bids[MONEY]
     assert own is not None
     assert money is not None
-    assert Bid(pytest.approx(0.3), 1, pytest.approx(0.2)) == own
-    assert Bid(pytest.approx(1.2e-6), 500_000, pytest.approx(175_000)) == money
+    np.testing.assert_allclose([0.3, 1, 0.2], [own.worth, own.units, own.expected])
+    np.testing.assert_allclose(
+        [1.2e-6, 500_000, 175_000], [money.worth, money.units, money.expected]
+    )
 
 
 def test_what_was_used_up_got_no_bid() -> None:

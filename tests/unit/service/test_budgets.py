@@ -10,6 +10,7 @@ from service.assembly import assemble
 from service.deciding import Ask
 from service.services import Services
 from service.store.memory import MemoryStore
+from service.store.protocol import Change
 from tests.unit.service.harness import new_store, settings, worker
 
 DAY = 86_400.0
@@ -21,8 +22,8 @@ async def started(store: MemoryStore, **given: Any) -> Services:
     chosen = settings(simulated_clock=True, floor=0.0, **given)
     held = assemble(chosen, store, np.random.default_rng(1))
     held.clock.arrival(START)
-    await store.put_message("sale", b"{}")
-    await store.put_message("receipt", b'{"transactional": true}')
+    parts = {"message/sale": b"{}", "message/receipt": b'{"transactional": true}'}
+    await store.configure(Change("test", 0.0, parts))
     await held.live.refresh()
     return held
 
@@ -68,7 +69,7 @@ async def test_transactional_messages_are_sent_and_count() -> None:
 async def test_a_messages_own_budget_leaves_the_others_alone() -> None:
     store = new_store()
     held = await started(store)
-    await store.put_message("rare", b'{"budget": "2/1d"}')
+    await store.configure(Change("test", 0.0, {"message/rare": b'{"budget": "2/1d"}'}))
     await held.live.refresh()
     assert 2 == await sends(held, range(20), messages=("rare",))
     assert 5 == await sends(held, range(20, 25))

@@ -10,6 +10,7 @@ from tests.unit.service.harness import Worker, settings, worker
 OFFER = {"attributes": {"category": "offer", "discount": 0.2}, "channel": "push", "send_cost": 0.5}
 NO_RULES = {"tags": [], "paused": False, "starts": None, "ends": None, "when": {}} | {
     "cooldown_s": 0.0,
+    "budget": "",
     "transactional": False,
     "tier": 0,
 }
@@ -157,8 +158,8 @@ async def test_a_lesson_stored_but_not_learned_is_lag(running: Worker) -> None:
     await running.report(
         *(
             {
-                "event_id": "c",
-                "type": "click",
+                "event_id": "e",
+                "type": "unsubscribe",
                 "user_id": answer["user_id"],
                 "decision_id": answer["decision_id"],
             }
