@@ -10,7 +10,7 @@ from engine.allowance import Allowance
 from engine.budget import Charge
 from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
-from service.store.keys import TAGS, idempotency_name, shard_of, tombstone
+from service.store.keys import TAGS, idempotency_name, lesson_order, shard_of, tombstone
 from service.store.protocol import (
     Commit,
     Committed,
@@ -105,6 +105,9 @@ class Deciding(Part):
             record,
             _sent(commit),
             commit.catalog_version,
+            lesson_order(self._rules.tombstone_secret, commit.decision_id),
+            self._rules.users_s,
+            self._rules.idempotency_s,
             _charged(commit.charges),
         )
 
