@@ -61,6 +61,8 @@ class Asking:
     tolerance: Cap | None = None
     """Most sends the user himself wants."""
     arm: Arm = Arm.BANDIT
+    short: frozenset[str] = frozenset()
+    """Messages that lack budget here and now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def eligible(
     if known and not any(asking.consent.allows(catalog.messages[name].channel) for name in known):
         return Eligible((), (), Reason.UNSUBSCRIBED)
     everywhere, full = _user_rule(rules, asking), _full_tags(rules, asking)
-    if asking.consent.whole and not (everywhere or full or catalog.ruled):
+    if asking.consent.whole and not (everywhere or full or catalog.ruled or asking.short):
         return Eligible(known, unknown)
     holds = {
         name: hold
@@ -135,7 +137,9 @@ def _hold(
     if everywhere:
         return everywhere
     tags = [full[tag] for tag in message.tags if tag in full]
-    return Hold(Reason.TAG_CAP, max(tags)) if tags else None
+    if tags:
+        return Hold(Reason.TAG_CAP, max(tags))
+    return Hold(Reason.BUDGET, None) if message.id in asking.short else None
 
 
 def _own_rule(message: Message, asking: Asking) -> Hold | None:

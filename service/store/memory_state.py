@@ -4,9 +4,11 @@ The same steps as lua/decision.lua, in the same order, on plain objects.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from engine.allowance import Allowance
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
 from engine.consent import EVERYWHERE, Consent
@@ -39,7 +41,7 @@ class User:
     history: History = ()
     tolerance: Cap | None = None
 
-    def stored(self, consent: Consent) -> StoredUser:
+    def stored(self, consent: Consent, allowances: Mapping[str, Allowance]) -> StoredUser:
         """As the protocol gives it out."""
         return StoredUser(
             self.version,
@@ -52,6 +54,7 @@ class User:
             self.sends,
             self.clicks,
             self.history,
+            allowances,
             self.tolerance,
         )
 
@@ -89,6 +92,7 @@ class Shard:
     log: Log = field(default_factory=list)
     due: dict[str, float] = field(default_factory=dict)
     tombstones: dict[bytes, Consent] = field(default_factory=dict)
+    allowances: dict[str, Allowance] = field(default_factory=dict)
     logged: int = 0
 
     def append_log(self, user_id: str, entry: LogEntry) -> None:
@@ -141,6 +145,13 @@ class Decision:
             self.status,
             tuple(self.events),
         )
+
+    def refund(self) -> None:
+        """Give back what its send took from budgets."""
+        held = self._shard.allowances
+        for charge in self.commit.charges:
+            if charge.spent and charge.budget in held:
+                held[charge.budget] = held[charge.budget].refund(charge.spent, self.at)
 
     # -- windows ----------------------------------------------------------------------------
 
@@ -289,6 +300,7 @@ def take_back(
     if not decision.counts_in_burden:
         return
     decision.counts_in_burden = False
+    decision.refund()
     if user is None:
         return
     at = max(now, user.burden_at)
