@@ -93,7 +93,9 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
     def _write_decision(self, commit: Commit, last_send_at: float | None) -> None:
         shard = self._shard(commit.user_id)
         decision = Decision(commit, last_send_at, shard)
-        entry = LogEntry("", "decision", decision.id, decision.status, row=commit.row)
+        entry = LogEntry(
+            "", "decision", decision.id, decision.status, row=commit.row, user_id=commit.user_id
+        )
         shard.append_log(commit.user_id, entry)
         if commit.idempotency:
             fingerprint = commit.idempotency.fingerprint
@@ -226,7 +228,9 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
 
     def _log_event(self, event: Event, status: EventStatus) -> None:
         about, kind = event.decision_id, event.type.value
-        entry = LogEntry("", "event", about, status.value, type=kind, value=event.value)
+        entry = LogEntry(
+            "", "event", about, status.value, type=kind, value=event.value, user_id=event.user_id
+        )
         self._shard(event.user_id).append_log(event.user_id, entry)
 
     # -- looking up -------------------------------------------------------------------------

@@ -252,6 +252,8 @@ class LogEntry:
     type: str = ""
     """Of an event."""
     value: float | None = None
+    user_id: str = ""
+    """Of a decision and of an event."""
 
 
 @dataclass(frozen=True, slots=True)

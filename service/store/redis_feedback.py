@@ -125,6 +125,7 @@ def _log_entry(entry_id: bytes, flat: Sequence[bytes]) -> LogEntry:
         unsubscribe=_label(fields.get(b"unsubscribe")),
         type=fields.get(b"type", b"").decode(),
         value=float(value) if value else None,
+        user_id=fields.get(b"u", b"").decode(),
     )
 
 
