@@ -22,6 +22,8 @@ from engine.history import LONGEST_WINDOW_S
 from engine.rules import TAG
 
 LONGEST_ID = 128
+MOST_MESSAGES = 10_000
+"""Of one catalog: each worker holds it whole."""
 MOST_ATTRIBUTES = 16
 MOST_CONDITIONS = 16
 MOST_TAGS = 8

@@ -24,6 +24,7 @@ from service.gathering import Gathering
 from service.live import Live
 from service.services import Services
 from service.settings import Settings
+from service.store.limits import Kept
 from service.store.protocol import Store
 from service.store.redis import RedisStore
 from service.sweeping import Sweeper
@@ -124,7 +125,9 @@ async def open_store(settings: Settings) -> Store:
         settings.redis_url.get_secret_value(),
         half_life_s=settings.burden_half_life_s,
         tombstone_secret=settings.pseudonym_key.get_secret_value().encode(),
-        retention_s=int(settings.retention_s),
+        kept=Kept(
+            int(settings.retention_s), int(settings.user_retention_s), int(settings.idempotency_s)
+        ),
         max_connections=min(settings.max_requests, 256),
     )
 

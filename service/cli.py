@@ -106,6 +106,26 @@ def export(
 
 
 @app.command()
+def export_user(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+) -> None:
+    """Print everything that is stored about one user, as JSON."""
+    from service import privacy
+
+    privacy.export_user(_settings(), user)
+
+
+@app.command()
+def erase_user(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+) -> None:
+    """Delete everything that leads back to one user; an unsubscribe stays in force."""
+    from service import privacy
+
+    privacy.erase_user(_settings(), user)
+
+
+@app.command()
 def evaluate(
     log: Annotated[Path, typer.Argument(help="An exported log, or a public data set's file.")],
     policy: Annotated[

@@ -241,6 +241,23 @@ class UserAnswer(Struct, frozen=True):
     last_send_at: str | None
 
 
+class UserExport(Struct, frozen=True):
+    """Everything that is stored about one user."""
+
+    user_id: str
+    at: str
+    state: dict[str, Any]
+    decisions: list[dict[str, Any]]
+    """With candidates, blocked messages and labels, as they are in an exported log."""
+    events: list[dict[str, Any]]
+    open_decisions: list[str]
+    """Ids of decisions that events can still refer to."""
+    event_ids: list[str]
+    """Known, so that a repetition is a duplicate."""
+    idempotency_records: list[str]
+    """Names, which are hashes."""
+
+
 class Erasure(Struct, frozen=True):
     """What was deleted, counted by kind."""
 

@@ -161,6 +161,18 @@ class Settings(BaseSettings):
         le=3650 * DAY,
         description="How long decisions and event ids are kept.",
     )
+    log_retention_s: Seconds = Field(
+        90 * DAY, description="How long the decision log is kept; export what is needed for longer."
+    )
+    user_retention_s: float = Field(
+        400 * DAY,
+        ge=33 * DAY,
+        le=3650 * DAY,
+        description="How long the state of a user nobody hears of is kept; an opt-out stays.",
+    )
+    idempotency_s: float = Field(
+        DAY, ge=60, le=30 * DAY, description="How long an answer can be asked for again by its key."
+    )
 
     # how much is taken on
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest request body.")
@@ -223,6 +235,10 @@ class Settings(BaseSettings):
         waits = (self.click_window_s, self.unsubscribe_window_s, self.confirm_window_s)
         if self.retention_s <= max(waits):
             raise ValueError("retention_s: expected more than the longest window")
+        if self.log_retention_s < self.retention_s + DAY:
+            raise ValueError("log_retention_s: expected retention_s and a day more, or longer")
+        if self.user_retention_s < self.retention_s:
+            raise ValueError("user_retention_s: expected no less than retention_s")
         return self
 
 

@@ -6,6 +6,7 @@ in order, a message is checked as a whole. The types and limits are those of `Se
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -70,29 +71,43 @@ def _kind(node: Node) -> str:
 
 
 def _section(name: str, node: Node, faults: list[Fault]) -> dict[str, Any]:
-    """The settings that a section says."""
+    """What a section says, by key."""
     told: dict[str, Any] = {}
     for key, value in _entries(node, f"{name!r}", faults).items():
-        if key not in SECTIONS[name]:
-            faults.append(Fault(value.line, unknown(key, name, SECTIONS[name])))
-        elif key in LISTS and isinstance(value.value, list):
-            told[key] = _list(key, value.value, value.line, faults)
+        setting = SECTIONS[name].get(key)
+        if setting is None:
+            faults.append(Fault(value.line, unknown(key, name, list(SECTIONS[name]))))
+        elif setting in LISTS and isinstance(value.value, list | dict):
+            told[key] = _several(key, setting, value, faults)
         else:
-            told[key] = _setting(key, plain(value), value.line, faults)
+            told[key] = _setting(key, setting, plain(value), value.line, faults)
     return told
 
 
-def _list(key: str, several: list[Node], line: int, faults: list[Fault]) -> Any:
-    """The setting that a list is, once each of its entries can be used alone."""
+def _several(key: str, setting: str, node: Node, faults: list[Fault]) -> Any:
+    """The setting that a list or a map is, once each of its entries can be used alone."""
     before = len(faults)
-    texts = [_setting(key, plain(one), one.line, faults) for one in several]
-    return _setting(key, " ".join(texts), line, faults) if len(faults) == before else None
+    texts = [_setting(key, setting, text, line, faults) for text, line in _texts(node)]
+    if len(faults) > before:
+        return None
+    return _setting(key, setting, " ".join(texts), node.line, faults)
 
 
-def _setting(key: str, value: object, line: int, faults: list[Fault]) -> Any:
+def _texts(node: Node) -> Iterator[tuple[object, int]]:
+    """Each entry as it is written in a line of them, and where it stands."""
+    if isinstance(node.value, dict):
+        for key, child in node.value.items():
+            for one in child.value if isinstance(child.value, list) else [child]:
+                yield f"{key}:{plain(one)}", one.line
+    elif isinstance(node.value, list):
+        for one in node.value:
+            yield plain(one), one.line
+
+
+def _setting(key: str, setting: str, value: object, line: int, faults: list[Fault]) -> Any:
     """The value of a setting; None, and a fault, where it cannot be used."""
     try:
-        return usable(key, value)
+        return usable(setting, value, key)
     except BadInput as error:
         faults.append(Fault(line, str(error)))
         return None

@@ -1,6 +1,6 @@
 """What a configuration says, and how it acts on the settings.
 
-A document has sections whose keys are names of settings, and messages. Order of precedence, key by
+A document has sections, each key of which is a setting, and messages. Order of precedence, key by
 key: what the configuration says, else the environment's FORBEAR_ variable, else the default. What
 belongs to a deployment (addresses, secrets, sizes, windows, how it learns) is in the environment
 alone and no key here.
@@ -33,25 +33,34 @@ PAUSE: Final = "pause"
 FILE: Final = "file"
 """The part that holds the hash of the file last taken up."""
 
-SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "rules": ("paused", "min_gap_s", "caps", "tag_caps", "days", "quiet_hours", "time_zone"),
-    "prices": (
-        "value",
-        "unsubscribe_cost",
-        "send_cost",
-        "patience",
-        "horizon_s",
-        "decision_gap_s",
-        "most_price",
-        "price",
-        "rho",
-        "pessimism",
-    ),
+_RULES: Final = ("paused", "min_gap_s", "caps", "tag_caps", "days", "quiet_hours", "time_zone")
+_PRICES: Final = (
+    "value",
+    "unsubscribe_cost",
+    "send_cost",
+    "patience",
+    "horizon_s",
+    "decision_gap_s",
+    "most_price",
+    "price",
+    "rho",
+    "pessimism",
+)
+SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
+    "rules": {name: name for name in _RULES},
+    "prices": {name: name for name in _PRICES},
+    "arms": {
+        "shares": "arms",
+        "experiment": "experiment",
+        "usual_caps": "usual_caps",
+        "shadow": "shadow",
+    },
 }
-"""Section -> the settings that it may say."""
+"""Section -> its keys -> the setting that each one is."""
 
-LISTS: Final = frozenset({"caps", "tag_caps", "days"})
-"""Settings that hold several things, separated by blanks; a document may give a list instead."""
+LISTS: Final = frozenset({"caps", "tag_caps", "days", "arms", "usual_caps"})
+"""Settings that hold several things, separated by blanks. A document may give a list instead, or,
+where each thing has a name before a colon, a map."""
 
 
 _WORDS: Final = {
@@ -90,12 +99,12 @@ def configured(settings: Settings, parts: Parts) -> Settings:
                     f"the stored configuration says {key!r} in {section}, which this release does "
                     "not know; run the release that wrote it, or put a configuration again"
                 )
-            told[key] = usable(key, value)
+            told[keys[key]] = usable(keys[key], value, key)
     return settings.model_copy(update=told)
 
 
-def usable(setting: str, value: object) -> Any:
-    """The value as the setting holds it; raises `BadInput` with what was expected."""
+def usable(setting: str, value: object, key: str) -> Any:
+    """The value as the setting holds it; raises `BadInput` with what was expected of `key`."""
     try:
         return _adapter(setting).validate_python(value, strict=True)
     except ValidationError as error:
@@ -103,7 +112,7 @@ def usable(setting: str, value: object) -> Any:
         if first["type"] == "value_error":
             raise BadInput(str(first["ctx"]["error"])) from None
         expected = _WORDS.get(first["type"], first["msg"].removeprefix("Input should be "))
-        raise BadInput(f"{setting!r} is {value!r}; expected {expected}: correct it") from None
+        raise BadInput(f"{key!r} is {value!r}; expected {expected}: correct it") from None
 
 
 @cache

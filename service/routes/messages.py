@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from engine.catalog import Catalog, Message, parse_message
+from engine.catalog import MOST_MESSAGES, Catalog, Message, parse_message
+from engine.errors import BadInput
 from service.auth import Scope
 from service.configuration import changing
 from service.openapi import declared
@@ -54,6 +55,7 @@ async def put_message(request: Request, message_id: str) -> Response:
     body = await json_body(request)
     read(body, object_decoder)
     message = parse_message(message_id, body)
+    _check_room(await _catalog(request), message_id)
     held = services(request)
     new = await changing.put_message(held.store, message, author(request, caller, held))
     await held.live.refresh()
@@ -81,6 +83,14 @@ async def _catalog(request: Request) -> Catalog:
     live = services(request).live
     await live.refresh()
     return live.catalog
+
+
+def _check_room(catalog: Catalog, message_id: str) -> None:
+    if message_id not in catalog.messages and len(catalog.messages) >= MOST_MESSAGES:
+        raise BadInput(
+            f"the catalog already holds {MOST_MESSAGES:,} messages; expected no more, because "
+            "every worker holds them all: delete those that are over"
+        )
 
 
 def _unknown(message_id: str) -> Refused:

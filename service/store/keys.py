@@ -7,7 +7,8 @@ works unchanged. Scripts get the tag as their only key and build the names below
 
 Per shard ({sNN} = "{s00}" to "{s63}"):
 
-    {sNN}:u:USER         hash    the user's state
+    {sNN}:u:USER         hash    the user's state; expires when nobody asks about or reports of the
+                                 user for long
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
                                  x "1" when unsubscribed, d decisions, s sends, c clicks,
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
@@ -26,16 +27,18 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  of each head: ce ue window end (no such label),
                                  cl ul label (open), "none" once censored, ct ut mass taught (0),
                                  ch arrival of a click that is still to be taught (none)
-    {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; kept 24 hours
+    {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; expires
     {sNN}:due            zset    decisions by their next deadline (seconds), one member each
-    {sNN}:lessons        stream  what the learner reads: d decision, h head, y label, w weight,
-                                 t taught, l delay, f "1" for a decision's first, x teaching
+    {sNN}:lessons        stream  what the learner reads: o keyed pseudonym of the decision, h head,
+                                 y label, w weight, t taught, l delay, f "1" for a decision's first,
+                                 x teaching. Names nobody, so erasure leaves it alone
     {sNN}:log            stream  the decision log: entries of kind "decision" (u user, d decision,
-                                 status, row, teaching, slices), "labels" (d, status, click,
-                                 unsubscribe; the last one of a decision holds) and "event" (u, d,
-                                 id, type, now, at, value, status). Decisions refer to their entry:
-                                 trim it only behind the exporter and behind the retention
-    {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
+                                 status, row, teaching, order: the lessons' o, slices), "labels" (u,
+                                 d, status, click, unsubscribe; the last one of a decision holds)
+                                 and "event" (u, d, id, type, now, at, value, status). Decisions
+                                 refer to their entry: it is trimmed behind their retention
+    {sNN}:tombstones     set     keyed hashes of unsubscribed users: what remains of the opt-out
+                                 when their state is erased or expires
     {sNN}:catalog        string  version of the configuration in force: a decision made with an
                                  older one is refused; written before a change is acknowledged
 
@@ -105,6 +108,11 @@ def lessons_key(shard: int) -> str:
 def tombstone(secret: bytes, user_id: str) -> bytes:
     """What is left of an erased user: HMAC-SHA256 of the id, worthless without the secret."""
     return hmac.digest(secret, user_id.encode(), "sha256")
+
+
+def lesson_order(secret: bytes, decision_id: str) -> str:
+    """How lessons name their decision: a random place in a round, leading back with the secret."""
+    return hmac.digest(secret, b"lesson " + decision_id.encode(), "sha256")[:8].hex()
 
 
 def idempotency_name(key: str) -> bytes:

@@ -11,7 +11,13 @@ from collections.abc import Mapping, Sequence
 from engine.attribution import CONFIRMING
 from engine.burden import decayed
 from engine.history import BY_OTHERS
-from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
+from service.store.keys import (
+    idempotency_name,
+    lesson_order,
+    shard_of,
+    shard_of_decision,
+    tombstone,
+)
 from service.store.limits import RETENTION_S, Rules
 from service.store.memory_configuration import MemoryConfiguration
 from service.store.memory_learning import MemoryLearning
@@ -24,6 +30,7 @@ from service.store.protocol import (
     Event,
     EventStatus,
     EventType,
+    Holdings,
     LogEntry,
     Replayed,
     StoredDecision,
@@ -92,10 +99,9 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
 
     def _write_decision(self, commit: Commit, last_send_at: float | None) -> None:
         shard = self._shard(commit.user_id)
-        decision = Decision(commit, last_send_at, shard)
-        entry = LogEntry(
-            "", "decision", decision.id, decision.status, row=commit.row, user_id=commit.user_id
-        )
+        order = lesson_order(self._rules.tombstone_secret, commit.decision_id)
+        decision = Decision(commit, last_send_at, shard, order)
+        entry = LogEntry("", "decision", decision.id, decision.status, row=commit.row)
         shard.append_log(commit.user_id, entry)
         if commit.idempotency:
             fingerprint = commit.idempotency.fingerprint
@@ -190,6 +196,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
             return False
         user = self._users.setdefault(user_id, User())
         user.unsubscribed = True
+        self._shard(user_id).tombstones.add(self._tombstone(user_id))
         user.touch(now)
         sends = [d for d in self._decisions_of[user_id] if d.is_open("unsubscribe", now)]
         weights = shares(sends, now) if shared else {}
@@ -229,7 +236,15 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
     def _log_event(self, event: Event, status: EventStatus) -> None:
         about, kind = event.decision_id, event.type.value
         entry = LogEntry(
-            "", "event", about, status.value, type=kind, value=event.value, user_id=event.user_id
+            "",
+            "event",
+            about,
+            status.value,
+            type=kind,
+            value=event.value,
+            event_id=event.event_id,
+            at=event.at,
+            arrived=event.now,
         )
         self._shard(event.user_id).append_log(event.user_id, entry)
 
@@ -248,7 +263,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
         entries = [entry for _, entry in self._all[shard].log]
         return [e for e in entries if int(e.entry_id.partition("-")[0]) > start][:limit]
 
-    async def trim_log(self, shard: int, before_ms: int) -> int:  # noqa: ARG002 - nothing expires here
+    async def trim_log(self, before_ms: int) -> int:  # noqa: ARG002 - nothing expires here
         """Nothing: this store keeps no time of its own."""
         return 0
 
@@ -256,9 +271,6 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
         """Delete all that leads back to the user."""
         shard = self._shard(user_id)
         user = self._users.pop(user_id, None)
-        mark, marks = self._tombstone(user_id), len(shard.tombstones)
-        if user and user.unsubscribed:
-            shard.tombstones.add(mark)
         decisions = self._decisions_of.pop(user_id, [])
         kept = [(user, entry) for user, entry in shard.log if user != user_id]
         log_entries, shard.log = len(shard.log) - len(kept), kept
@@ -267,9 +279,21 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
             "decisions": len(decisions),
             "event_ids": len(self._event_ids.pop(user_id, {})),
             "idempotency_records": sum(self._forget(decision) for decision in decisions),
-            "tombstones_left": len(shard.tombstones) - marks,
+            "tombstones_left": int(self._tombstone(user_id) in shard.tombstones),
             "log_entries": log_entries,
         }
+
+    async def holdings(self, user_id: str) -> Holdings:
+        """All that is kept of a user besides the state."""
+        mine = self._decisions_of.get(user_id, [])
+        known = [one.commit.idempotency for one in mine if one.commit.idempotency]
+        names = [idempotency_name(one.key) for one in known]
+        return Holdings(
+            tuple(entry for user, entry in self._shard(user_id).log if user == user_id),
+            tuple(one.id for one in mine),
+            tuple(self._event_ids.get(user_id, {})),
+            tuple(name.decode() for name in names if name in self._records),
+        )
 
     async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
         """Mark users as unsubscribed without teaching anything; how many were not before."""

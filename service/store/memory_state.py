@@ -16,8 +16,8 @@ from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser,
 LEAST_WEIGHT = 1e-9
 """What rounding leaves of a whole that was taught in parts."""
 
-Log: TypeAlias = list[tuple[str | None, LogEntry]]
-"""(user, entry): whose erasure takes the entry away; labels lead back to nobody."""
+Log: TypeAlias = list[tuple[str, LogEntry]]
+"""(user, entry): whose erasure takes the entry away."""
 Status: TypeAlias = Literal["open", "resolved", "censored"]
 
 
@@ -87,16 +87,16 @@ class Shard:
     tombstones: set[bytes] = field(default_factory=set)
     logged: int = 0
 
-    def append_log(self, user_id: str | None, entry: LogEntry) -> None:
+    def append_log(self, user_id: str, entry: LogEntry) -> None:
         """Append to the decision log; the id is the number of entries ever appended."""
         self.logged += 1
-        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0")))
+        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0", user_id=user_id)))
 
 
 class Decision:
     """A decision with its labels; every method is a step of lua/decision.lua."""
 
-    def __init__(self, commit: Commit, last_before: float | None, shard: Shard) -> None:
+    def __init__(self, commit: Commit, last_before: float | None, shard: Shard, order: str) -> None:
         ends = {piece.head: piece.due for piece in commit.slices}
         self.commit = commit
         self.id = commit.decision_id
@@ -116,6 +116,7 @@ class Decision:
         self.came: float | None = None
         self.events: list[tuple[str, float]] = []
         self._shard = shard
+        self._order = order
 
     def stored(self) -> StoredDecision:
         """As the protocol gives it out."""
@@ -176,7 +177,7 @@ class Decision:
         self.status = status
         click, unsubscribe = self.labels["click"].value, self.labels["unsubscribe"].value
         self._shard.append_log(
-            None,
+            self.commit.user_id,
             LogEntry("", "labels", self.id, status, click=click, unsubscribe=unsubscribe),
         )
 
@@ -204,7 +205,7 @@ class Decision:
         shard.lessons.append(
             StreamEntry(
                 shard.last_lesson,
-                self.id,
+                self._order,
                 head,
                 label,
                 weight,

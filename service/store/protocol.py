@@ -253,16 +253,37 @@ class LogEntry:
     """Of an event."""
     value: float | None = None
     user_id: str = ""
-    """Of a decision and of an event."""
+    event_id: str = ""
+    at: float | None = None
+    """Of an event: when its sender says it happened."""
+    arrived: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All that is kept of one user, besides the state: what erasure would delete."""
+
+    log: tuple[LogEntry, ...]
+    """Decisions, labels and events, oldest first."""
+    decisions: tuple[str, ...]
+    """Ids of those that may still change."""
+    event_ids: tuple[str, ...]
+    """Known, so that a repetition is a duplicate."""
+    idempotency_records: tuple[str, ...]
+    """Names, which are hashes."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One lesson for the learner, self-contained: catalog edits cannot change its meaning."""
+    """One lesson for the learner, self-contained: catalog edits cannot change its meaning.
+
+    It names neither user nor decision, so it may outlive an erasure.
+    """
 
     entry_id: str
     """Redis stream id, e.g. "1700000000000-0"; ordered within its shard."""
-    decision_id: str
+    order: str
+    """Keyed pseudonym of its decision: where its lessons stand within a round."""
     head: HeadName
     label: int
     weight: float
@@ -343,7 +364,8 @@ class Store(Protocol):
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:
         """Delete all that leads back to the user; what was deleted, counted by kind.
 
-        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing.
+        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing. Lessons
+        name nobody and stay.
         """
 
     async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
@@ -352,11 +374,14 @@ class Store(Protocol):
     async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
         """Entries of one shard's decision log with id > `after` ("0-0": all), oldest first."""
 
-    async def trim_log(self, shard: int, before_ms: int) -> int:
-        """Drop a shard's log entries older than `before_ms` (stream time); how many.
+    async def trim_log(self, before_ms: int) -> int:
+        """Drop log entries older than `before_ms` (stream time); how many.
 
-        Only for entries that have been exported and belong to decisions past the retention.
+        Only for entries that belong to decisions past the retention.
         """
+
+    async def holdings(self, user_id: str) -> Holdings:
+        """All that is kept of a user besides the state."""
 
     # -- configuration and access -----------------------------------------------------------------
 

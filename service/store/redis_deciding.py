@@ -8,7 +8,7 @@ import msgspec
 
 from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
-from service.store.keys import TAGS, idempotency_name, shard_of, tombstone
+from service.store.keys import TAGS, idempotency_name, lesson_order, shard_of, tombstone
 from service.store.protocol import (
     Commit,
     Committed,
@@ -95,6 +95,9 @@ class Deciding(Part):
             record,
             _sent(commit),
             commit.catalog_version,
+            lesson_order(self._rules.tombstone_secret, commit.decision_id),
+            self._rules.users_s,
+            self._rules.idempotency_s,
         )
 
 

@@ -14,7 +14,7 @@ from engine.worlds.patience import world as patience_world
 from engine.worlds.simulation import Run
 from service.demo.local import LocalService, running_service
 from service.demo.population import OverHttp, settings
-from tests.acceptance.test_export_and_evaluate import forbear
+from tests.acceptance.conftest import forbear
 
 ARMS = "holdout:0.2 random:0.1 business_as_usual:0.2"
 

@@ -69,7 +69,7 @@ def test_a_learner_killed_midway_applies_every_lesson_exactly_once() -> None:
         never_died = with_store(service, DAY_S, _uninterrupted)
     assert added == checkpoint.applied == len(entries)
     clicks = [entry for entry in entries if entry.head == "click" and entry.label]
-    assert acknowledged[CLICK] == len(clicks) == len({entry.decision_id for entry in clicks})
+    assert acknowledged[CLICK] == len(clicks) == len({entry.order for entry in clicks})
     assert _same(state, never_died)
 
 

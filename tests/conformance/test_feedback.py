@@ -24,6 +24,7 @@ from tests.conformance.facts import (
     decision_id,
     event,
     lessons,
+    order,
     send,
     slices,
 )
@@ -53,9 +54,7 @@ async def test_a_click_settles_its_label_at_once_and_teaches_with_the_next_slice
     assert NOW + HOUR == await store.sweep(NOW + HOUR - 1)
     assert [] == await lessons(store)
     assert NOW + 2 * DAY == await store.sweep(NOW + HOUR)
-    expected = StreamEntry(
-        "", decision_id("u1", "a"), "click", 1, 1.0, 0.0, 60.0, True, b"teaching of a"
-    )
+    expected = StreamEntry("", order("u1", "a"), "click", 1, 1.0, 0.0, 60.0, True, b"teaching of a")
     assert [expected] == await lessons(store)
     found = await look(store, "a")
     assert (1.0, None, "open") == (found.click, found.unsubscribe, found.status)
@@ -121,8 +120,8 @@ async def test_clicks_and_silences_of_one_moment_are_taught_together(store: Stor
         await store.sweep(NOW + wait)
     assert [] == await lessons(store, users)
     await store.sweep(NOW + HOUR)
-    found = {entry.decision_id: entry.label for entry in await lessons(store, users)}
-    assert [1, 1, 1, 0] == [found[decision_id(user, "a")] for user in users]
+    found = {entry.order: entry.label for entry in await lessons(store, users)}
+    assert [1, 1, 1, 0] == [found[order(user, "a")] for user in users]
 
 
 @pytest.mark.parametrize("swept", [False, True])

@@ -2,8 +2,10 @@
 
 import pytest
 
+from service.store.keys import idempotency_name
 from service.store.protocol import (
     EventStatus,
+    Holdings,
     Idempotency,
     Store,
     StoredUser,
@@ -46,6 +48,31 @@ async def test_erasure_counts_what_it_deletes(store: Store) -> None:
     assert [StoredUser()] == await store.read_users([UserRead("u1", ONCE)])
     assert await store.sweep(NOW + 9 * DAY) is None
     assert dict.fromkeys(expected, 0) == await store.erase("u1", NOW + 4)
+
+
+async def test_holdings_are_what_erasure_would_delete(store: Store) -> None:
+    """A decision censored at once leaves labels in the log too: 2 decisions, 2 events, 1 labels."""
+    await a_user_with_a_past(store)
+    await store.record_events([event("e2", "not_sent", NOW + 3, "a")])
+    await store.commit([send("z", "u2")])
+    held = await store.holdings("u1")
+    kinds = [(entry.kind, entry.decision_id, entry.event_id) for entry in held.log]
+    a, b = decision_id("u1", "a"), decision_id("u1", "b")
+    assert [
+        ("decision", a, ""),
+        ("decision", b, ""),
+        ("event", a, "e1"),
+        ("labels", a, ""),
+        ("event", a, "e2"),
+    ] == kinds
+    assert (NOW + 3, NOW + 3) == (held.log[-1].at, held.log[-1].arrived)
+    assert ((a, b), ("e1", "e2")) == (held.decisions, held.event_ids)
+    assert (idempotency_name(ONCE.key).decode(),) == held.idempotency_records
+    erased = await store.erase("u1", NOW + 4)
+    assert (2, 2, 1, 5) == tuple(
+        erased[kind] for kind in ("decisions", "event_ids", "idempotency_records", "log_entries")
+    )
+    assert Holdings((), (), (), ()) == await store.holdings("u1")
 
 
 async def test_events_after_erasure_are_unknown(store: Store) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,7 +14,9 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from engine.errors import BadInput, StoreError
 from service.store import keys
@@ -24,6 +27,7 @@ from service.store.protocol import (
     EventType,
     Idempotency,
     StoredConfiguration,
+    StoredUser,
     UserRead,
 )
 from service.store.redis import RedisStore
@@ -97,6 +101,40 @@ async def test_after_erasure_no_key_and_no_value_holds_the_user(
     assert "somebody-else" in repr(left)
 
 
+async def test_an_opt_out_outlives_the_state_of_its_user(redis_store: RedisStore, raw: Any) -> None:
+    """The state of a user nobody hears of expires; here it is deleted, as expiry would."""
+    await redis_store.record_events([event("e1", "unsubscribe", NOW)])
+    await redis_store.import_unsubscribed(["u2"], NOW)
+    for user in ("u1", "u2"):
+        key = f"{keys.TAGS[keys.shard_of(user)]}:u:{user}"
+        assert raw.ttl(key) > 399 * 86_400
+        raw.delete(key)
+        assert StoredUser(unsubscribed=True) == await redis_store.user(user)
+    await redis_store.record_events([event("e2", "subscribe", NOW + 1)])
+    assert not (await redis_store.user("u1")).unsubscribed
+
+
+async def test_every_decision_and_event_renews_the_life_of_a_state(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    key = f"{keys.TAGS[keys.shard_of('u1')]}:u:u1"
+    await redis_store.commit([send("a")])
+    raw.expire(key, 100)
+    await redis_store.commit([abstention("b", expected_version=1)])
+    assert raw.ttl(key) > 100
+    for kind in EventType:
+        raw.expire(key, 100)
+        await redis_store.record_events([event(kind.value, kind, NOW + 1, "a")])
+        assert raw.ttl(key) > 100, kind
+
+
+async def test_the_log_is_trimmed_by_age_in_every_shard(redis_store: RedisStore, raw: Any) -> None:
+    await redis_store.commit([send("a", f"user{i}") for i in range(100)])
+    assert 0 == await redis_store.trim_log(int(1000 * (time.time() - 60)))
+    assert 100 == await redis_store.trim_log(int(1000 * (time.time() + 60)))
+    assert 0 == sum(raw.xlen(keys.log_key(shard)) for shard in range(64))
+
+
 async def test_erasure_finds_what_is_deep_in_the_log(redis_store: RedisStore, raw: Any) -> None:
     neighbour = next(f"n{i}" for i in range(9_999) if keys.shard_of(f"n{i}") == keys.shard_of(USER))
     await redis_store.commit([send("a", USER)])
@@ -142,9 +180,12 @@ def _pattern(name: str) -> str:
 def cluster_url() -> Iterator[str]:
     """One server in cluster mode, which refuses a script that leaves its slot."""
     folder = Path(tempfile.mkdtemp(prefix="fb"))
+    with socket.create_server(("127.0.0.1", 0)) as free:  # else every server takes the same one
+        bus = free.getsockname()[1]
     options = ["--cluster-enabled", "yes", "--port", "0", "--unixsocket", "s", "--logfile", "log"]
+    options += ["--cluster-port", str(bus)]
     server = subprocess.Popen([find_server(), *options], cwd=folder)
-    raw: Any = Redis(unix_socket_path=str(folder / "s"))
+    raw: Any = Redis(unix_socket_path=str(folder / "s"), retry=Retry(NoBackoff(), 0))
     try:
         _wait_for(raw.ping)
         raw.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
@@ -301,6 +342,7 @@ async def test_what_leads_to_a_user_expires(redis_store: RedisStore, raw: Any) -
     tag = keys.TAGS[keys.shard_of("u1")]
     nine_days, one_day = 9 * 86_400, 86_400
     for key, seconds in (
+        (f"{tag}:u:u1", 400 * 86_400),
         (f"{tag}:d:{decision_id('u1', 'a')}", nine_days),
         (f"{tag}:ud:u1", nine_days),
         (f"{tag}:ue:u1", nine_days),

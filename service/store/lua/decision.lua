@@ -6,6 +6,7 @@
 -- {sNN}:due         the decision's deadline moved or removed
 -- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back
 -- {sNN}:ud:USER     read
+-- {sNN}:tombstones  the user's added on an unsubscribe
 
 local HEADS = { 'click', 'unsubscribe' }
 local FIELD = {
@@ -35,12 +36,12 @@ end
 -- The part that never changes stands in the log once: teaching, and slices of 17 bytes each.
 local function constant(d)
   if d.teaching then return d end
-  d.teaching, d.slices = '', {}
+  d.teaching, d.order, d.slices = '', '', {}
   local found = redis.call('XRANGE', LOG, d.entry, d.entry)[1]
   if not found then return d end
   local entry = {}
   for i = 1, #found[2], 2 do entry[found[2][i]] = found[2][i + 1] end
-  d.teaching = entry.teaching
+  d.teaching, d.order = entry.teaching, entry.order
   for i = 1, #entry.slices, 17 do
     local head, due, mass = struct.unpack('>Bdd', entry.slices, i)
     d.slices[#d.slices + 1] = { head = HEADS[head + 1], due = due, mass = mass }
@@ -50,7 +51,7 @@ end
 
 local function lesson(d, head, label, weight, delay)
   if weight < LEAST_WEIGHT or constant(d).teaching == '' then return end
-  redis.call('XADD', LESSONS, '*', 'd', d.id, 'h', head, 'y', label, 'w', num(weight),
+  redis.call('XADD', LESSONS, '*', 'o', d.order, 'h', head, 'y', label, 'w', num(weight),
     't', num(d[head].taught), 'l', num(delay), 'f', d.first and '1' or '0', 'x', d.teaching)
   if d.first then
     d.first = false
@@ -65,7 +66,7 @@ local function settle(d, head, value)
 end
 
 local function log_labels(d)
-  redis.call('XADD', LOG, '*', 'kind', 'labels', 'd', d.id, 'status', d.status,
+  redis.call('XADD', LOG, '*', 'kind', 'labels', 'u', d.user, 'd', d.id, 'status', d.status,
     'click', d.click.label or NONE, 'unsubscribe', d.unsubscribe.label or NONE)
 end
 
@@ -249,6 +250,7 @@ local function unsubscribe(user, tombstone, now, named, weigh)
   local u = read_user(user, tombstone)
   if u[6] then return false end
   redis.call('HSET', user_key(user), 'x', '1', 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
+  redis.call('SADD', TOMBSTONES, tombstone)
   local sends = open_sends(user, now, named)
   local weights = weigh(sends)
   for i, d in ipairs(sends) do

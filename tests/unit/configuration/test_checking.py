@@ -112,6 +112,18 @@ def test_a_list_and_a_line_of_caps_are_the_same() -> None:
     assert listed == check(b"rules:\n  caps: 3/7d 1/24h\n", "f")
 
 
+def test_a_map_and_a_line_are_the_same() -> None:
+    mapped = check(
+        b"rules: {tag_caps: {offer: [1/7d, 2/14d], news: 3/7d}}\n"
+        b"arms: {shares: {holdout: 0.05, random: .01}}\n",
+        "f",
+    )
+    assert {
+        "rules": {"tag_caps": "offer:1/7d offer:2/14d news:3/7d"},
+        "arms": {"shares": "holdout:0.05 random:0.01"},
+    } == mapped.sections
+
+
 def test_a_message_without_keys_has_the_defaults() -> None:
     assert check(b"messages:\n  a:\n  b: {}\n", "f").parts() == {
         f"message/{name}": message.to_json()

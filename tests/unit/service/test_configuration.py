@@ -15,6 +15,7 @@ from tests.unit.service.harness import Worker, settings, worker
 YAML = {"Content-Type": "application/yaml"}
 WHOLE = """
 rules: {min_gap_s: 60, caps: [3/7d, 1/24h], quiet_hours: 21:00-08:00, time_zone: Europe/Berlin}
+arms: {shares: {holdout: 0.05}}
 prices: {value: 2, patience: constant, unsubscribe_cost: 9.5}
 messages:
   spring: {tags: [offer], send_cost: 0.5}
@@ -52,6 +53,19 @@ async def test_what_is_put_is_in_force_and_told_as_it_was_put(running: Worker) -
         live.terms.rules.zone.key,
     )
     assert live.terms.policy.patience == ConstantPatience(9.5, 0.0)
+
+
+async def test_arms_are_dealt_as_the_configuration_says(running: Worker) -> None:
+    """With everybody in the holdout nothing is sent; without the section all are the bandit's."""
+    await put(running, "arms: {shares: {holdout: 1}}")
+    assert ("holdout", None) == arm_and_action(await running.decide())
+    await put(running, "rules: {}")
+    assert ("bandit", "sale") == arm_and_action(await running.decide())
+
+
+def arm_and_action(response: httpx.Response) -> tuple[str, str | None]:
+    answer = response.json()
+    return answer["arm"], answer["action"]
 
 
 async def test_what_was_told_can_be_put_back(running: Worker) -> None:

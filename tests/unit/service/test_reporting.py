@@ -1,7 +1,7 @@
 """How outcomes are reported hardly matters to what is learned from them.
 
 Store, sweep and learner as they are, in one process. Every midnight 300 users get the same message
-and some of them click, always the same ones; only the news of it comes differently. The learner
+and some of them click, the same ones however it is reported. The learner
 takes a round after every hour's clicks and another at every hour's end, so that what arrives apart
 is learned apart.
 """
