@@ -82,6 +82,12 @@ def test_a_text_beyond_the_limit_is_refused_unread() -> None:
     assert [f"{told}not needed"] == faults(b"#" * 4_194_305)
 
 
+def test_a_catalog_beyond_the_limit_is_refused() -> None:
+    text = "rules: {}\nmessages:\n" + "".join(f"  m{n}:\n" for n in range(10_001))
+    told = "f.yaml:2: there are 10,001 messages; expected at most 10,000: leave out those of the pa"
+    assert [f"{told}st"] == faults(text)
+
+
 def test_words_mean_what_yaml_1_2_says() -> None:
     """In YAML 1.1 these would be false, 76,860 (21:21), 8, 1000 and a date."""
     text = (
