@@ -39,7 +39,7 @@ def test_what_no_editor_shows_is_told_with_its_line() -> None:
         "rules: {}\nx: \x07"
     )
     (tab,) = faults("rules:\n\tpaused: true")
-    assert tab.startswith("f.yaml:2: this is not YAML that can be read (found character '\\t' that")
+    assert tab.startswith("f.yaml:2: this is not YAML that can be read (found character that")
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
