@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from engine import windows
+from engine.budget import message_budgets
 from engine.condition import Condition, complaint
 from engine.context import Hashes, Slots, name_hash
 from engine.decision import ABSTAIN, Floats, Value
@@ -55,8 +56,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
     cooldown_s: float = 0.0
     """Least time between two sends of this message to one user, in seconds."""
+    budget: str = ""
+    """Most sends of it to everybody in any such time, or most money for them: "1000/1d"."""
     transactional: bool = False
-    """Passes days, quiet hours, gap and caps, never an unsubscribe; counts as any other send."""
+    """Passes days, quiet hours, gap, caps, budgets, never an unsubscribe; counts as any other."""
     tier: int = 0
     """Where messages of several tiers may be sent, only those of the highest are candidates."""
 
@@ -116,10 +119,11 @@ def _check(message: Message, message_id: str) -> None:
             f"message {message_id!r} has send_cost {cost}; expected a finite number of 0 or more: "
             "leave it out to use the configured cost"
         )
+    _check_times(message)
     _check_rules(message)
 
 
-def _check_rules(message: Message) -> None:
+def _check_times(message: Message) -> None:
     name = f"message {message.id!r}"
     starts, ends = message.starts, message.ends
     if starts and ends and starts >= ends:
@@ -134,6 +138,10 @@ def _check_rules(message: Message) -> None:
         )
     if wrong := windows.complaint(message.windows):
         raise BadInput(f"{name} has {wrong}")
+
+
+def _check_rules(message: Message) -> None:
+    name = f"message {message.id!r}"
     if not 0 <= message.cooldown_s <= LONGEST_WINDOW_S:
         raise BadInput(
             f"{name} has cooldown_s {message.cooldown_s:g}; expected seconds from 0 to "
@@ -154,6 +162,10 @@ def _check_rules(message: Message) -> None:
             f"{name} has {len(message.when)} conditions; expected at most {MOST_CONDITIONS}: "
             "leave out those that exclude nobody"
         )
+    try:
+        message_budgets(message.id, message.budget)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
     for key, condition in message.when.items():
         if wrong := complaint(condition):
             raise BadInput(

@@ -18,6 +18,7 @@ NO_RULES = {
     "when": {},
 } | {
     "cooldown_s": 0.0,
+    "budget": "",
     "transactional": False,
     "tier": 0,
 }
