@@ -1,8 +1,9 @@
 """An independent judge of the rules: reads what was logged, in the order in which it was logged.
 
 It shares no code with `engine.eligibility`. Three claims are checked: no candidate was offered
-against a rule, nothing was blocked by a rule that did not hold, and the sends that stood to the
-end, sorted by time, break no rule whatever the order in which they were committed.
+against a rule (a pause and an unsubscribe among them), nothing was blocked by a rule that did not
+hold, and the sends that stood to the end, sorted by time, break no rule whatever the order in which
+they were committed.
 """
 
 from collections import defaultdict
@@ -38,6 +39,11 @@ class Logged:
     external: bool = False
     taken_back: str | None = None
     """The decision whose send did not happen."""
+    unsubscribed: bool | None = None
+    """The user is from now on, or is not any more."""
+    pause: str | None = None
+    """A message, or "" for all of them: paused from now on, or not any more."""
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,8 +59,16 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
     """Everything that breaks a rule, in words; empty when all is well."""
     found: list[str] = []
     sent: dict[str, list[Sent]] = defaultdict(list)
+    gone: set[str] = set()
+    paused: set[str] = set()
     for entry in log:
-        if entry.decision is not None:
+        if entry.pause is not None:
+            (paused.add if entry.paused else paused.discard)(entry.pause)
+        elif entry.unsubscribed is not None:
+            assert entry.user is not None
+            (gone.add if entry.unsubscribed else gone.discard)(entry.user)
+        elif entry.decision is not None:
+            found += _forbidden(entry.decision, entry.decision.user_id in gone, paused)
             found += _judge(entry.decision, sent[entry.decision.user_id], limits)
             _count(entry.decision, sent)
         elif entry.external:
@@ -72,6 +86,17 @@ def _count(decision: Decision, sent: dict[str, list[Sent]]) -> None:
     if decision.action is not None:
         one = Sent(decision.at, decision.action, decision.decision_id)
         sent[decision.user_id].append(one)
+
+
+def _forbidden(decision: Decision, gone: bool, paused: set[str]) -> list[str]:
+    """Messages that could have been sent although nothing, or not this one, was allowed."""
+    offered = {*decision.candidates, *([decision.action] if decision.action else [])}
+    why = "to somebody who had unsubscribed" if gone else "while everything was paused"
+    banned = offered if gone or "" in paused else set()
+    return [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)] + [
+        f"{decision.decision_id}: {name} was offered while it was paused"
+        for name in sorted(offered & paused)
+    ]
 
 
 def _judge(decision: Decision, before: list[Sent], limits: Limits) -> list[str]:

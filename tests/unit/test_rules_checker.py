@@ -61,3 +61,19 @@ def test_what_others_sent_counts_and_what_was_taken_back_does_not() -> None:
 def test_a_transactional_message_passes_and_counts() -> None:
     sends = [decision(0, "a"), decision(1, "receipt"), decision(10, "b")]
     assert ["d10: b was offered against ['cap', 'gap']"] == complaints(sends, LIMITS)
+
+
+def test_a_send_to_somebody_who_unsubscribed_is_found_until_he_is_back() -> None:
+    left, back = (Logged(0, "u", unsubscribed=gone) for gone in (True, False))
+    assert ["d1: a was offered to somebody who had unsubscribed"] == complaints(
+        [left, decision(1, "a"), back, decision(20, "a")], LIMITS
+    )
+
+
+def test_a_send_within_a_pause_is_found() -> None:
+    all_paused, resumed = (Logged(0, pause="", paused=on) for on in (True, False))
+    found = complaints([all_paused, decision(1, "a"), resumed, decision(20, "a")], LIMITS)
+    assert ["d1: a was offered while everything was paused"] == found
+    one_paused = Logged(0, pause="a", paused=True)
+    found = complaints([one_paused, decision(1, "a"), decision(20, "b")], LIMITS)
+    assert ["d1: a was offered while it was paused"] == found
