@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from engine.budget import message_budgets
 from engine.condition import Condition, complaint
 from engine.context import Hashes, Slots, name_hash
 from engine.decision import ABSTAIN, Floats, Value
@@ -50,8 +51,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
     cooldown_s: float = 0.0
     """Least time between two sends of this message to one user, in seconds."""
+    budget: str = ""
+    """Most sends of it to everybody in any such time, or most money for them: "1000/1d"."""
     transactional: bool = False
-    """Passes days, quiet hours, gap and caps, never an unsubscribe; counts as any other send."""
+    """Passes days, quiet hours, gap, caps, budgets, never an unsubscribe; counts as any other."""
     tier: int = 0
     """Where messages of several tiers may be sent, only those of the highest are candidates."""
 
@@ -142,6 +145,10 @@ def _check_rules(message: Message) -> None:
             f"{name} has {len(message.when)} conditions; expected at most {MOST_CONDITIONS}: "
             "leave out those that exclude nobody"
         )
+    try:
+        message_budgets(message.id, message.budget)
+    except BadInput as error:
+        raise BadInput(f"{name}: {error}") from None
     for key, condition in message.when.items():
         if wrong := complaint(condition):
             raise BadInput(

@@ -57,6 +57,8 @@ class Asking:
     history: Sequence[Send] = ()
     unsubscribed: bool = False
     arm: Arm = Arm.BANDIT
+    short: frozenset[str] = frozenset()
+    """Messages that lack budget here and now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def eligible(
         return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
     everywhere, full = _team_rule(rules, asking), _full_tags(rules, asking)
-    if not (everywhere or full or catalog.ruled):
+    if not (everywhere or full or catalog.ruled or asking.short):
         return Eligible(known, unknown)
     holds = {
         name: hold
@@ -129,7 +131,9 @@ def _hold(
     if everywhere:
         return everywhere
     tags = [full[tag] for tag in message.tags if tag in full]
-    return Hold(Reason.TAG_CAP, max(tags)) if tags else None
+    if tags:
+        return Hold(Reason.TAG_CAP, max(tags))
+    return Hold(Reason.BUDGET, None) if message.id in asking.short else None
 
 
 def _own_rule(message: Message, asking: Asking) -> Hold | None:

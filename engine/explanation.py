@@ -36,6 +36,8 @@ CHANGES: Final[Mapping[Reason, str]] = {
     Reason.CAP: "The user has had as many sends as a cap allows within its time.",
     Reason.TAG_CAP: "The user has had as many messages of one of its tags as that tag's cap allows "
     "within its time.",
+    Reason.BUDGET: "A budget of the message or of the team is used up; its slots come back as its "
+    "period rolls on.",
     Reason.LOWER_TIER: "A message of a higher tier may be sent and goes first; ask again once none "
     "may, or raise this one's `tier`.",
 }
