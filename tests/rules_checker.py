@@ -27,6 +27,8 @@ class Limits:
     cooldowns: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     transactional: frozenset[str] = frozenset()
+    budgets: tuple[tuple[str, int, float], ...] = ()
+    """(message, or "" for all that are not transactional, sends to everybody, time)"""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,27 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
                 sent[user] = [one for one in sends if one.decision_id != entry.taken_back]
     for user, sends in sent.items():
         found += [f"{user}: {what}" for what in _crowded(sends, limits)]
+    return found
+
+
+def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
+    """Every budget with more sends in some stretch of its time than it allows.
+
+    Budgets span users, whose logs know no common order: the sends that stood to the end are judged.
+    """
+    log = list(log)
+    back = {entry.taken_back for entry in log}
+    sends = [e.decision for e in log if e.decision and e.decision.decision_id not in back]
+    found = []
+    for message, most, time in limits.budgets:
+        times = sorted(
+            one.at
+            for one in sends
+            if (one.action == message if message else one.action)
+            and one.action not in limits.transactional
+        )
+        if _too_close(times, most, time):
+            found.append(f"more than {most} of {message or 'everything'} in {time} s")
     return found
 
 

@@ -34,12 +34,13 @@ SETTINGS: dict[str, object] = {
     "min_gap_s": 0.3,
     "caps": "3/2s 8/8s",
     "tag_caps": "offer:1/2s",
+    "budgets": "200/2s",
 }
 MESSAGES: dict[str, dict[str, object]] = {
     "sale": {"tags": ["offer"]},
     "bargain": {"tags": ["offer"]},
     "digest": {"cooldown_s": 1.5},
-    "news": {},
+    "news": {"budget": "10/3s"},
     "receipt": {"transactional": True},
 }
 LIMITS = Limits(
@@ -49,6 +50,7 @@ LIMITS = Limits(
     cooldowns={"digest": 1.5},
     tags={"sale": ("offer",), "bargain": ("offer",)},
     transactional=frozenset({"receipt"}),
+    budgets=(("news", 10, 3.0), ("", 200, 2.0)),
 )
 MARKETING = [name for name in MESSAGES if name != "receipt"]
 PAUSABLE = ["", "news", "digest"]

@@ -10,7 +10,7 @@ from engine.decision_log import from_row
 from service.demo.local import LocalService
 from service.store.keys import log_key
 from service.store.protocol import SHARDS
-from tests.rules_checker import Logged, complaints
+from tests.rules_checker import Logged, complaints, overspent
 
 Entry = tuple[str, dict[bytes, bytes]]
 
@@ -44,15 +44,16 @@ class Verdict:
 
 def judge(service: LocalService, happened: Happened) -> Verdict:
     """Read the log from the server itself, and judge it."""
-    decisions: list[Decision] = []
+    whole: list[Logged] = []
     found: list[str] = []
     with server_of(service) as redis:
         for shard in range(SHARDS):
             entries = [(key.decode(), fields) for key, fields in redis.xrange(log_key(shard))]
             log = list(with_pauses(entries, happened.pauses, shard))
-            decisions += [entry.decision for entry in log if entry.decision]
+            whole += log
             found += complaints(log, LIMITS)
-    return Verdict(decisions, found)
+    decisions = [entry.decision for entry in whole if entry.decision]
+    return Verdict(decisions, found + overspent(whole, LIMITS))
 
 
 def with_pauses(entries: Iterable[Entry], pauses: Iterable[Pause], shard: int) -> Iterator[Logged]:
