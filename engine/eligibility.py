@@ -35,6 +35,7 @@ from engine.consent import EVERYWHERE, Consent
 from engine.decision import Context, Reason
 from engine.history import Send
 from engine.rules import Cap, Rules
+from engine.windows import opens_at
 
 NO_TAGS: Final[Mapping[str, float]] = {}
 
@@ -164,7 +165,12 @@ def _closed(message: Message, now: float) -> Hold | None:
         return Hold(Reason.NOT_STARTED, message.starts.timestamp())
     if message.ends and now >= message.ends.timestamp():
         return Hold(Reason.EXPIRED, None)
-    return None
+    if not message.windows:
+        return None
+    opens = opens_at(message.windows, now)
+    if opens is None:
+        return Hold(Reason.EXPIRED, None)
+    return Hold(Reason.NOT_STARTED, opens) if now < opens else None
 
 
 def _user_rule(rules: Rules, asking: Asking) -> Hold | None:

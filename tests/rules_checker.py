@@ -1,8 +1,9 @@
 """An independent judge of the rules: reads what was logged, in the order in which it was logged.
 
 It shares no code with `engine.eligibility`. Three claims are checked: no candidate was offered
-against a rule, nothing was blocked by a rule that did not hold, and the sends that stood to the
-end, sorted by time, break no rule whatever the order in which they were committed.
+against a rule (a pause and an unsubscribe among them), nothing was blocked by a rule that did not
+hold, and the sends that stood to the end, sorted by time, break no rule whatever the order in which
+they were committed.
 """
 
 from collections import defaultdict
@@ -35,6 +36,8 @@ class Limits:
     """Hours of the user's day between which nothing is sent; the first is the later one."""
     days: frozenset[int] = frozenset(range(7))
     """Of the user's week, Monday is 0."""
+    budgets: tuple[tuple[str, int, float], ...] = ()
+    """(message, or "" for all that are not transactional, sends to everybody, time)"""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class Logged:
     """(unsubscribe or subscribe, channel; empty: all of them)"""
     tolerance: tuple[int, float] | None = None
     """(sends, time) that the user himself wants; no sends: any number."""
+    pause: str | None = None
+    """A message, or "" for all of them: paused from now on, or not any more."""
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,9 +86,13 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
     """Everything that breaks a rule, in words; empty when all is well."""
     found: list[str] = []
     pasts: dict[str, Past] = defaultdict(Past)
+    paused: set[str] = set()
     for entry in log:
-        if entry.decision is not None:
+        if entry.pause is not None:
+            (paused.add if entry.paused else paused.discard)(entry.pause)
+        elif entry.decision is not None:
             past = pasts[entry.decision.user_id]
+            found += _forbidden(entry.decision, paused)
             found += _judge(entry.decision, past, limits)
             _count(entry.decision, past.sends)
         elif entry.taken_back is not None:
@@ -104,6 +114,27 @@ def _hear(entry: Logged, past: Past) -> None:
         past.wish = entry.tolerance if entry.tolerance[0] else None
 
 
+def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
+    """Every budget with more sends in some stretch of its time than it allows.
+
+    Budgets span users, whose logs know no common order: the sends that stood to the end are judged.
+    """
+    log = list(log)
+    back = {entry.taken_back for entry in log}
+    sends = [e.decision for e in log if e.decision and e.decision.decision_id not in back]
+    found = []
+    for message, most, time in limits.budgets:
+        times = sorted(
+            one.at
+            for one in sends
+            if (one.action == message if message else one.action)
+            and one.action not in limits.transactional
+        )
+        if _too_close(times, most, time):
+            found.append(f"more than {most} of {message or 'everything'} in {time} s")
+    return found
+
+
 def _count(decision: Decision, sends: list[Sent]) -> None:
     if decision.action is not None:
         sends.append(Sent(decision.at, decision.action, decision.decision_id))
@@ -115,6 +146,19 @@ JUDGED = frozenset({"gap", "cap", "tag_cap", "cooldown", "tolerance", "unsubscri
     "lower_tier",
 }
 """Reasons that are held against the log."""
+
+
+def _forbidden(decision: Decision, paused: set[str]) -> list[str]:
+    """Messages that could have been sent although nothing, or not this one, was allowed."""
+    offered = {*decision.candidates, *([decision.action] if decision.action else [])}
+    banned = offered if "" in paused else set()
+    return [
+        f"{decision.decision_id}: {name} was offered while everything was paused"
+        for name in sorted(banned)
+    ] + [
+        f"{decision.decision_id}: {name} was offered while it was paused"
+        for name in sorted(offered & paused)
+    ]
 
 
 def _judge(decision: Decision, past: Past, limits: Limits) -> list[str]:
