@@ -1,10 +1,11 @@
 """The load: senders that ask about the same few users as fast as answers come, and what disturbs.
 
 Senders report sends that did not happen, other teams' sends, unsubscribes from one channel or all,
-returns, and how often users want to be messaged. Meanwhile a conductor pauses everything or one message and resumes, and may kill a worker halfway. Of each pause
-it notes, for every shard, how far the log had come when the pause was acknowledged and when the
-request to resume was about to leave: whatever the log holds in between was committed under the
-pause. No clock is compared with another for that.
+returns, and how often users want to be messaged. Meanwhile a conductor pauses everything or one
+message and resumes, and may kill a worker halfway. Of each pause it notes, for every shard, how far
+the log had come when the pause was acknowledged and when the request to resume was about to leave:
+whatever the log holds in between was committed under the pause. No clock is compared with another
+for that.
 """
 
 import http.client

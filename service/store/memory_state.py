@@ -15,7 +15,13 @@ from engine.consent import EVERYWHERE, Consent
 from engine.history import History, Send, taken_out, with_send
 from engine.outcome import HeadName, Slice, waits
 from engine.rules import Cap
-from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser, StreamEntry
+from service.store.lessons import StreamEntry
+from service.store.protocol import (
+    Commit,
+    LogEntry,
+    StoredDecision,
+    StoredUser,
+)
 
 LEAST_WEIGHT = 1e-9
 """What rounding leaves of a whole that was taught in parts."""

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from engine.outcome import Slice
+from service.store.lessons import StreamEntry
 from service.store.protocol import (
     EventStatus,
     EventType,
     Idempotency,
     Store,
     StoredDecision,
-    StreamEntry,
     UserRead,
 )
 from tests.conformance.facts import (

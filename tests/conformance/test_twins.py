@@ -20,6 +20,7 @@ from engine.outcome import Slice, Told
 from engine.outcome import lessons as taught_by
 from engine.rules import Cap
 from service.store.keys import lesson_order, shard_of
+from service.store.lessons import StreamEntry
 from service.store.memory import MemoryStore
 from service.store.protocol import (
     ABOUT_CONSENT,
@@ -32,7 +33,6 @@ from service.store.protocol import (
     Replayed,
     Store,
     StoredDecision,
-    StreamEntry,
     UserRead,
 )
 from service.store.redis import RedisStore
@@ -273,8 +273,9 @@ class Twins:
             shares = self.shares(left)
         self.blame(left, shares)
         if named:
-            # No outcome if the user was gone already, but it still shows that the push went out.
-            named.arrivals.append(Arrival("unsubscribe", event.now, None))
+            # Where nothing was left by it, it still shows that the push went out.
+            said = Arrival("unsubscribe", event.now, None) if before != after else None
+            named.arrivals.append(said or Arrival("dismiss", event.now))
 
     def left(self, user: str, before: Consent, after: Consent) -> list[Past]:
         """Sends with an open label on channels that this change took away."""
