@@ -108,8 +108,8 @@ class Learner:
         self._encoder = EncoderLearner(state.encoder if state else None)
         self._until = state.until if state else 0.0
         if state:
-            self._heads["click"].load(*state.click)
-            self._heads["unsubscribe"].load(*state.unsubscribe)
+            self._heads["click"].load(state.click)
+            self._heads["unsubscribe"].load(state.unsubscribe)
             self._delays = {
                 "click": state.delays.click,
                 "unsubscribe": state.delays.unsubscribe,
@@ -159,8 +159,8 @@ class Learner:
     def state(self) -> State:
         """A copy of all that has been learned so far."""
         return State(
-            click=self._heads["click"].changed(),
-            unsubscribe=self._heads["unsubscribe"].changed(),
+            click=self._heads["click"].learned(),
+            unsubscribe=self._heads["unsubscribe"].learned(),
             encoder=self._encoder.state(),
             delays=DelayLaws(self._delays["click"], self._delays["unsubscribe"]),
             until=self._until,

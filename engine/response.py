@@ -1,10 +1,16 @@
 """The response heads: Vowpal Wabbit as an online Bayesian logistic regression.
 
 With `--adaptive --power_t 1 -l 1` one step is g / sum(g^2): a diagonal natural gradient. Presetting
-the sum presets the prior precision of a weight; the preset weight of the constant feature is the
-prior base rate; and since E[g^2] is the Fisher information of the logistic loss, 1 / sum is an
-approximate posterior variance. VW's own table thus holds a mean and an uncertainty per weight.
-An importance weight counts like that many copies, in the mean and in the precision.
+the sum presets the prior precision of a weight; and since E[g^2] is the Fisher information of the
+logistic loss, 1 / sum is an approximate posterior variance. VW's own table thus holds a mean and an
+uncertainty per weight. An importance weight counts like that many copies, in the mean and in the
+precision.
+
+VW's weights are float32, and after a million lessons a step of the constant's weight is smaller
+than the rounding of a number near -6: rare positives would register and frequent negatives not.
+The constant's weight is therefore kept here, in float64: VW is given it as the initial value of a
+prediction, and what a lesson adds to its slot is moved over. Before the first lesson it is the
+logit of the base rate.
 
 Limits: correlations between weights are not kept, so the variance is too wide by half or so; never
 `--invariant`, whose step is wrong for rare events. This is the only file that knows VW.
@@ -12,6 +18,7 @@ Limits: correlations between weights are not kept, so the variance is too wide b
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import numpy as np
@@ -65,22 +72,47 @@ class Prior:
 
     @property
     def logit(self) -> float:
-        """The base rate as a logit: the weight of the constant feature."""
+        """The base rate as a logit: the weight of the constant feature before any lesson."""
         return math.log(self.base_rate / (1.0 - self.base_rate))
 
     def columns(self) -> NDArray[np.float32]:
-        """(SLOTS, 2) weight and precision of every slot."""
-        columns = np.zeros((SLOTS, 2), np.float32)
-        for (first, bits), precision in (
-            (COMMON, self.common),
-            (ATTRIBUTE, self.attribute),
-            (MESSAGE, self.message),
-        ):
-            columns[first : first + (1 << bits), _PRECISION] = precision
-        columns[BURDEN, _PRECISION] = self.burden
-        columns[BURDEN_LOG, _PRECISION] = self.bend
-        columns[CONSTANT] = self.logit, self.constant
-        return columns
+        """(SLOTS, 2) weight and precision of every slot, read-only; the constant's weight is not
+        among them.
+        """
+        return _columns(self)
+
+
+@lru_cache(maxsize=8)
+def _columns(prior: Prior) -> NDArray[np.float32]:
+    columns = np.zeros((SLOTS, 2), np.float32)
+    for (first, bits), precision in (
+        (COMMON, prior.common),
+        (ATTRIBUTE, prior.attribute),
+        (MESSAGE, prior.message),
+    ):
+        columns[first : first + (1 << bits), _PRECISION] = precision
+    columns[BURDEN, _PRECISION] = prior.burden
+    columns[BURDEN_LOG, _PRECISION] = prior.bend
+    columns[CONSTANT, _PRECISION] = prior.constant
+    columns.setflags(write=False)
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a head knows, as far as it differs from its prior."""
+
+    slots: Slots
+    """(n,), ascending."""
+    columns: NDArray[np.float32]
+    """(n, 2) their weight and precision."""
+    constant: float
+    """Weight of the constant feature, whose slot has weight 0."""
+
+
+def untaught(prior: Prior) -> Learned:
+    """What a head knows before its first lesson."""
+    return Learned(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), prior.logit)
 
 
 class Head:
@@ -89,26 +121,27 @@ class Head:
     def __init__(self, prior: Prior) -> None:
         self.prior = prior
         self._workspace = vw.Workspace(_OPTIONS)
-        self._table()[:] = prior.columns()
-
-    def _table(self) -> NDArray[np.float32]:
-        return self._workspace.weights()[:, 0, :2]
+        self._table = self._workspace.weights()[:, 0, :2]
+        self.load(untaught(prior))
 
     def columns(self) -> NDArray[np.float32]:
         """(SLOTS, 2) copy of weight and precision of every slot."""
-        return self._table().copy()
+        return self._table.copy()
 
-    def load(self, slots: Slots, columns: NDArray[np.float32]) -> None:
-        """Take over these slots' (weight, precision); all others go back to the prior."""
-        table = self._table()
-        table[:] = self.prior.columns()
-        table[slots] = columns
+    def load(self, learned: Learned) -> None:
+        """Take over what a head had learned; all other slots go back to the prior."""
+        self._table[:] = self.prior.columns()
+        self._table[learned.slots] = learned.columns
+        self._constant = learned.constant
+        self._touched = np.zeros(SLOTS, np.bool_)
+        self._touched[learned.slots] = True
 
-    def changed(self) -> tuple[Slots, NDArray[np.float32]]:
-        """The slots that differ from the prior, with their (weight, precision)."""
-        table = self._table()
-        slots = np.flatnonzero((table != self.prior.columns()).any(axis=1))
-        return slots, table[slots].copy()
+    def learned(self) -> Learned:
+        """A copy of what is known by now."""
+        slots = np.flatnonzero(self._touched)
+        columns = self._table[slots]
+        differs = (columns != self.prior.columns()[slots]).any(axis=1)
+        return Learned(slots[differs], columns[differs], self._constant)
 
     def forget(self, kept: float) -> None:
         """Keep this share of what was learned of every weight's precision; its value stands.
@@ -117,23 +150,29 @@ class Head:
         not become free to jump, and one that is often met stays able to move.
         """
         if kept < 1.0:
-            prior, precision = self.prior.columns()[:, _PRECISION], self._table()[:, _PRECISION]
-            precision += (kept - 1.0) * (precision - prior)
+            slots = np.flatnonzero(self._touched)
+            prior = self.prior.columns()[slots, _PRECISION]
+            self._table[slots, _PRECISION] += (kept - 1.0) * (
+                self._table[slots, _PRECISION] - prior
+            )
 
     def logit(self, slots: Slots, values: Singles) -> float:
         """VW's own prediction, before the sigmoid."""
         # A label is demanded, and not looked at.
-        return cast(float, self._workspace.predict_one(_example(slots, values, 1, 1.0)))
+        example = self._example(slots, values, 1, 1.0)
+        return cast(float, self._workspace.predict_one(example))
 
     def learn(self, slots: Slots, values: Singles, label: int, weight: float) -> None:
         """One lesson: the outcome came (1) or did not (0), counted `weight` times."""
-        self._workspace.learn_one(_example(slots, values, label, weight))
+        self._workspace.learn_one(self._example(slots, values, label, weight))
+        self._touched[slots] = True
+        self._constant += float(self._table[CONSTANT, _WEIGHT])
+        self._table[CONSTANT, _WEIGHT] = 0.0
 
-
-def _example(slots: Slots, values: Singles, label: int, weight: float) -> vw.Example:
-    # A feature of value 0 on a weight of precision 0 would make the step 0/0: NaN from then on.
-    alive = values != 0
-    example = vw.Example()
-    example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight))
-    example[" "].push_many_features(slots[alive].astype(np.uint64), values[alive])
-    return example
+    def _example(self, slots: Slots, values: Singles, label: int, weight: float) -> vw.Example:
+        # A feature of value 0 on a weight of precision 0 would make the step 0/0: NaN from then on.
+        alive = values != 0
+        example = vw.Example()
+        example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight, self._constant))
+        example[" "].push_many_features(slots[alive].astype(np.uint64), values[alive])
+        return example

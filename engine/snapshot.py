@@ -10,8 +10,10 @@ with a checksum and a format number; anything that does not add up is refused, n
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,9 +40,9 @@ from engine.context import (
 from engine.decision import Floats
 from engine.errors import ModelFormatError
 from engine.outcome import DelayLaw, DelayLaws
-from engine.response import Prior
+from engine.response import Learned, Prior, untaught
 
-FORMAT = 2
+FORMAT = 3
 
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
@@ -65,16 +67,22 @@ class Forecast:
 class State:
     """All that has been learned, as plain data: what is stored and what is served."""
 
-    click: tuple[Slots, NDArray[np.float32]]
-    """Slots that differ from the prior, and their (weight, precision)."""
-    unsubscribe: tuple[Slots, NDArray[np.float32]]
+    click: Learned
+    unsubscribe: Learned
     encoder: EncoderState = field(default_factory=EncoderState)
     delays: DelayLaws = field(default_factory=DelayLaws)
     until: float = 0.0
     """Time of the latest lesson that was forgotten up to, seconds."""
 
 
-EMPTY: tuple[Slots, NDArray[np.float32]] = (np.zeros(0, np.int64), np.zeros((0, 2), np.float32))
+@lru_cache(maxsize=2)
+def _cold_table(priors: tuple[Prior, Prior]) -> NDArray[np.float32]:
+    """(SLOTS + 1, 4) means and variances before the first lesson; the last row is `PAD`'s."""
+    table = np.zeros((SLOTS + 1, 4), np.float32)
+    for column, prior in zip((_CLICK, _UNSUBSCRIBE), priors, strict=True):
+        table[:SLOTS, column] = prior.columns()[:, 0]
+        table[:SLOTS, column + 1] = 1.0 / prior.columns()[:, 1]
+    return table
 
 
 class Snapshot:
@@ -84,14 +92,11 @@ class Snapshot:
         self.version = version
         self.encoder = state.encoder
         self.delays = state.delays
-        self._table = np.zeros((SLOTS + 1, 4), np.float32)
-        for column, prior, (slots, columns) in zip(
-            (_CLICK, _UNSUBSCRIBE), priors, (state.click, state.unsubscribe), strict=True
-        ):
-            full = prior.columns()
-            full[slots] = columns
-            self._table[:SLOTS, column] = full[:, 0]
-            self._table[:SLOTS, column + 1] = 1.0 / full[:, 1]
+        self._table = _cold_table(priors).copy()
+        for column, head in ((_CLICK, state.click), (_UNSUBSCRIBE, state.unsubscribe)):
+            self._table[head.slots, column] = head.columns[:, 0]
+            self._table[head.slots, column + 1] = 1.0 / head.columns[:, 1]
+            self._table[CONSTANT, column] = head.constant
         self._table.setflags(write=False)
         burden = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]]
         self._burden = burden.T.astype(np.float64)
@@ -99,7 +104,7 @@ class Snapshot:
     @classmethod
     def cold(cls, priors: tuple[Prior, Prior]) -> "Snapshot":
         """Version 0: the priors, before the first lesson."""
-        return cls(0, State(EMPTY, EMPTY), priors)
+        return cls(0, State(untaught(priors[0]), untaught(priors[1])), priors)
 
     @property
     def encoder_version(self) -> int:
@@ -214,12 +219,13 @@ def to_bytes(state: State) -> bytes:
         "burdens": state.encoder.burdens,
         "delays": [state.delays.click.to_json(), state.delays.unsubscribe.to_json()],
         "until": state.until,
-        "slots": [state.click[0].size, state.unsubscribe[0].size],
+        "constants": [state.click.constant, state.unsubscribe.constant],
+        "slots": [state.click.slots.size, state.unsubscribe.slots.size],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
     parts = [len(text).to_bytes(4, "little"), text, np.packbits(state.encoder.seen).tobytes()]
-    for slots, columns in (state.click, state.unsubscribe):
-        parts += [slots.astype("<i4").tobytes(), columns.astype("<f4").tobytes()]
+    for head in (state.click, state.unsubscribe):
+        parts += [head.slots.astype("<i4").tobytes(), head.columns.astype("<f4").tobytes()]
     body = b"".join(parts)
     return body + hashlib.sha256(body).digest()
 
@@ -254,16 +260,17 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
     mask = (SLOTS + 8) // 8
     seen = np.unpackbits(np.frombuffer(rest[:mask], np.uint8), count=SLOTS + 1).astype(np.bool_)
     heads, start = [], mask
-    for size in header["slots"]:
+    for size, constant in zip(header["slots"], header["constants"], strict=True):
         slots = np.frombuffer(rest, "<i4", size, start).astype(np.int64)
         columns = np.frombuffer(rest, "<f4", 2 * size, start + 4 * size).reshape(size, 2)
         inside = ((slots >= 0) & (slots < SLOTS)).all()
-        if not (inside and np.isfinite(columns).all() and (columns[:, 1] > 0).all()):
+        finite = math.isfinite(constant) and np.isfinite(columns).all()
+        if not (inside and finite and (columns[:, 1] > 0).all()):
             raise ModelFormatError(
                 "a model holds weights that are not finite, precisions that are not positive or "
                 "slots outside the table; nothing was loaded: go back to the version before it"
             )
-        heads.append((slots, columns.astype(np.float32)))
+        heads.append(Learned(slots, columns.astype(np.float32), float(constant)))
         start += 12 * size
     scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
     encoder = EncoderState(

@@ -29,6 +29,8 @@ class Open:
 
     at: float
     teaching: bytes
+    slices: int
+    """How many are still to fall due."""
     taught: dict[HeadName, float] = field(
         default_factory=lambda: {"click": 0.0, "unsubscribe": 0.0}
     )
@@ -53,7 +55,7 @@ class Feedback:
 
     def sent(self, key: tuple[int, int], at: float, teaching: bytes, due: Sequence[Slice]) -> None:
         """A send of decision `key` (user, step)."""
-        self._open[key] = Open(at, teaching)
+        self._open[key] = Open(at, teaching, len(due))
         for one in due:
             self._count += 1
             heapq.heappush(self._due, (one.due, self._count, key, one))
@@ -83,7 +85,8 @@ class Feedback:
             if one.head not in send.settled:
                 taught.append(send.lesson(one.head, 0, one.mass, due))
                 send.taught[one.head] += one.mass
-            if due >= send.at + max(self._windows.click, self._windows.unsubscribe):
+            send.slices -= 1
+            if not send.slices:
                 del self._open[key]
         return taught
 

@@ -14,7 +14,9 @@ from benchmarks.learning.arenas import Arena
 from benchmarks.learning.contest import OPTIMUM, TUNING_SEEDS, Book, Contest, Row, climbed
 from benchmarks.learning.contestants import Contestant, Setting, contestants
 from benchmarks.learning.heads.learners import FullCovariance
+from benchmarks.learning.ours import Feedback
 from benchmarks.learning.statistics import difference
+from engine.outcome import DelayLaw, Windows, slices
 from engine.response import Prior
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +100,23 @@ def test_the_full_covariance_filter_is_bayes_rule_for_one_weight() -> None:
     slots, values = np.array([100]), np.array([2.0], dtype=np.float32)
     learner.learn(slots, values, 1, 1.0)
     assert pytest.approx(1.0) == learner.logit(slots, values)
+
+
+def test_sends_whose_windows_end_together_teach_both_labels() -> None:
+    """Click and unsubscribe windows of one day: each negative adds up to 1, and nothing stays open.
+
+    The last slices of both heads fall due at the same instant.
+    """
+    windows = Windows(click=86_400.0, unsubscribe=86_400.0)
+    feedback = Feedback(windows)
+    for user in range(3):
+        due = slices(0.0, "click", DelayLaw(), windows)
+        due += slices(0.0, "unsubscribe", DelayLaw(), windows)
+        feedback.sent((user, 0), 0.0, b"", due)
+    lessons = feedback.lessons([(60.0, "click", (0, 0))], 90_000.0)
+    for head, expected in (("click", 2.0), ("unsubscribe", 3.0)):
+        silence = sum(x.weight for x in lessons if x.head == head and not x.label)
+        assert pytest.approx(expected) == silence
 
 
 def test_our_head_learns_rare_events_where_vws_defaults_do_not(tmp_path: Path) -> None:

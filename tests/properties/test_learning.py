@@ -93,16 +93,16 @@ def test_a_late_click_outweighs_what_was_taught_against_it() -> None:
     """Weight 1 + 0.8 p / (1 - p) = 1.2 at p = 0.2; g = 1 - p, so 1.2 * 0.64 joins the precision."""
     learner = Learner(Priors(click=Prior(base_rate=0.2)))
     learner.learn(Lesson("click", 1, 1.0, 0.8, 0.0, first=False, teaching=NOTHING))
-    slots, columns = learner.state().click
-    assert CONSTANT == slots[0]
-    assert abs(1.0 + 1.2 * 0.64 - columns[0, 1]) < 1e-4
+    learned = learner.state().click
+    assert CONSTANT == learned.slots[0]
+    assert abs(1.0 + 1.2 * 0.64 - learned.columns[0, 1]) < 1e-4
 
 
 def test_nothing_taught_before_leaves_a_click_its_plain_weight() -> None:
     """1 + 0.64, as above."""
     learner = Learner(Priors(click=Prior(base_rate=0.2)))
     learner.learn(Lesson("click", 1, 1.0, 0.0, 0.0, first=False, teaching=NOTHING))
-    assert abs(1.64 - learner.state().click[1][0, 1]) < 1e-4
+    assert abs(1.64 - learner.state().click.columns[0, 1]) < 1e-4
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -115,8 +115,8 @@ def test_a_lesson_for_one_head_leaves_the_other_alone() -> None:
     learner = Learner(Priors())
     learner.learn(Lesson("unsubscribe", 1, 1.0, 0.0, 60.0, first=True, teaching=NOTHING))
     state = learner.state()
-    assert 0 == state.click[0].size
-    assert 0 < state.unsubscribe[0].size
+    assert 0 == state.click.slots.size
+    assert 0 < state.unsubscribe.slots.size
     assert (0, 1) == (sum(state.delays.click.counts), sum(state.delays.unsubscribe.counts))
 
 

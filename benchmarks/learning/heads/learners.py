@@ -72,7 +72,7 @@ class FullCovariance:
     """The filter; weights get a place when they are first seen."""
 
     def __init__(self, prior: Prior, room: int = 1500) -> None:
-        self._prior = prior.columns()
+        self._prior, self._constant = prior.columns(), prior.logit
         self._place = np.full(SLOTS, -1, dtype=np.int64)
         self._used = 0
         self._weights, self._covariance = np.zeros(room), np.zeros((room, room))
@@ -98,7 +98,7 @@ class FullCovariance:
             if self._place[slot] < 0:
                 at, self._used = self._used, self._used + 1
                 self._place[slot] = at
-                self._weights[at] = self._prior[slot, 0]
+                self._weights[at] = self._constant if slot == CONSTANT else self._prior[slot, 0]
                 self._covariance[at, at] = 1.0 / self._prior[slot, 1]
         return self._place[slots]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 
 import numpy as np
 import pytest
@@ -9,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.context import EncodedContext, Hashes
+from engine.context import CONSTANT, EncodedContext, Hashes
 from engine.errors import ModelFormatError
 from engine.learning import Learner, Lesson, Priors
-from engine.response import Head, Prior
-from engine.snapshot import EMPTY, Snapshot, State, features, from_bytes, to_bytes
+from engine.response import Head, Learned, Prior, untaught
+from engine.snapshot import Snapshot, State, features, from_bytes, to_bytes
 from tests.unit.engine.models import CATALOG, random_context, random_lesson, taught
 
 PRIORS = Priors()
@@ -28,10 +29,11 @@ seeds = st.integers(0, 2**32 - 1)
 def loaded(prior: Prior, state: State, head: str) -> Head:
     """VW itself, with a head's learned columns."""
     vw = Head(prior)
-    vw.load(*getattr(state, head))
+    vw.load(getattr(state, head))
     return vw
 
 
+NOTHING = untaught(PRIORS.click)
 CLICK = loaded(PRIORS.click, STATE, "click")
 UNSUBSCRIBE = loaded(PRIORS.unsubscribe, STATE, "unsubscribe")
 
@@ -133,11 +135,40 @@ def test_features_of_value_nought_are_harmless(seed: int, label: int, prior: Pri
     assert plain.logit(slots, values) == padded.logit(*with_noughts)
 
 
+def test_the_constant_takes_steps_that_float32_cannot_add() -> None:
+    """Precision 10,000, as after 5 million lessons at a rate of 0.002: a silence is a step of
+    p / G = 2e-7 where float32 numbers near -6.2 lie 4.8e-7 apart. A thousand silences move the
+    weight by 1000 p / G = 2e-4, to a part in a thousand: p is nearly the same throughout.
+    """
+    prior = Prior(base_rate=0.002)
+    head = Head(prior)
+    constant, one = np.array([CONSTANT]), np.ones(1, np.float32)
+    head.load(Learned(constant, np.array([[0.0, 10_000.0]], np.float32), prior.logit))
+    for _ in range(1000):
+        head.learn(constant, one, 0, 1.0)
+    moved = prior.logit - head.learned().constant
+    assert pytest.approx(1000 * 0.002 / 10_000, rel=1e-3) == moved
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_what_was_learned_is_every_slot_that_differs_from_the_prior(seed: int) -> None:
+    """By comparing all 2^18 rows; forgetting everything leaves only weights behind."""
+    head = loaded(PRIORS.click, taught(seed, 100).state(), "click")
+    for kept in (1.0, 0.0):
+        head.forget(kept)
+        expected = np.flatnonzero((head.columns() != PRIORS.click.columns()).any(axis=1))
+        learned = head.learned()
+        assert np.array_equal(expected, learned.slots)
+        assert np.array_equal(head.columns()[expected], learned.columns)
+    assert np.array_equal(PRIORS.click.columns()[:, 1], head.columns()[:, 1])
+
+
 def test_a_state_comes_back_from_its_bytes_as_it_was() -> None:
     back = from_bytes(to_bytes(STATE))
     for one, other in ((STATE.click, back.click), (STATE.unsubscribe, back.unsubscribe)):
-        assert np.array_equal(one[0], other[0])
-        assert np.array_equal(one[1], other[1])
+        assert np.array_equal(one.slots, other.slots)
+        assert np.array_equal(one.columns, other.columns)
+        assert one.constant == other.constant
     assert np.array_equal(STATE.encoder.seen, back.encoder.seen)
     assert STATE.encoder.use == back.encoder.use > 0
     for name in ("scales", "keys", "contexts", "squared_length"):
@@ -147,7 +178,8 @@ def test_a_state_comes_back_from_its_bytes_as_it_was() -> None:
 
 
 def test_an_empty_state_comes_back_too() -> None:
-    assert 0 == from_bytes(to_bytes(State(EMPTY, EMPTY))).click[0].size
+    back = from_bytes(to_bytes(State(NOTHING, NOTHING)))
+    assert (0, PRIORS.click.logit) == (back.click.slots.size, back.click.constant)
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
@@ -208,10 +240,10 @@ def with_header(**changes: object) -> bytes:
     return sealed(len(text).to_bytes(4, "little") + text + BLOB[4 + size : -32])
 
 
-def with_weights(slot: int, weight: float, precision: float) -> bytes:
+def with_weights(slot: int, weight: float, precision: float, constant: float = 0.0) -> bytes:
     """A sound blob whose one weight is this."""
     column = (np.array([slot]), np.array([[weight, precision]], np.float32))
-    return to_bytes(State(column, EMPTY))
+    return to_bytes(State(Learned(*column, constant), NOTHING))
 
 
 @pytest.mark.parametrize(
@@ -220,12 +252,14 @@ def with_weights(slot: int, weight: float, precision: float) -> bytes:
         (sealed(b""), "no model"),
         (sealed(b"\x02\x00\x00\x00{}"), "no model"),
         (sealed(b"\xff\xff\xff\xff" + bytes(range(256))), "no model"),
-        (with_header(format=3), "has format 3"),
+        (with_header(format=2), "has format 2"),
         (with_header(encoder_version=7), "encoder 7"),
         (with_header(delays=None), "no model"),
         (with_header(slots=[10**6, 0]), "no model"),
+        (with_header(constants=[0.0]), "no model"),
         (with_header(scales={"x": 1}), "no model"),
         (with_weights(5, float("nan"), 1.0), "not finite"),
+        (with_weights(5, 0.0, 1.0, math.inf), "not finite"),
         (with_weights(5, 0.0, 0.0), "not positive"),
         (with_weights(2**18, 0.0, 1.0), "outside the table"),
         (with_weights(-1, 0.0, 1.0), "outside the table"),
