@@ -22,9 +22,12 @@ from engine.history import LONGEST_WINDOW_S
 from engine.rules import TAG
 
 LONGEST_ID = 128
+MOST_MESSAGES = 10_000
+"""Of one catalog: each worker holds it whole."""
 MOST_ATTRIBUTES = 16
 MOST_CONDITIONS = 16
 MOST_TAGS = 8
+HIGHEST_TIER = 100
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,12 +51,15 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     cooldown_s: float = 0.0
     """Least time between two sends of this message to one user, in seconds."""
     transactional: bool = False
-    """Passes quiet hours, gap and caps, never an unsubscribe; counts as a send like any other."""
+    """Passes days, quiet hours, gap and caps, never an unsubscribe; counts as any other send."""
+    tier: int = 0
+    """Where messages of several tiers may be sent, only those of the highest are candidates."""
 
     @property
     def has_rules(self) -> bool:
-        """Whether anything about the message itself can forbid sending it."""
-        return bool(self.paused or self.starts or self.ends or self.when or self.cooldown_s)
+        """Whether anything about the message itself can forbid sending it, or another."""
+        windows = self.paused or self.starts or self.ends
+        return bool(windows or self.when or self.cooldown_s or self.tier)
 
     def to_json(self) -> bytes:
         """The message as stored and as answered."""
@@ -121,6 +127,11 @@ def _check_rules(message: Message) -> None:
             f"{name} has cooldown_s {message.cooldown_s:g}; expected seconds from 0 to "
             f"{LONGEST_WINDOW_S:.0f}, which is 31 days: correct it"
         )
+    if abs(message.tier) > HIGHEST_TIER:
+        raise BadInput(
+            f"{name} has tier {message.tier}; expected a whole number from {-HIGHEST_TIER} to "
+            f"{HIGHEST_TIER}, 0 for an ordinary message: correct it"
+        )
     if len(set(message.tags)) != len(message.tags) or len(message.tags) > MOST_TAGS:
         raise BadInput(
             f"{name} has {len(message.tags)} tags, or one of them twice; expected at most "
@@ -145,6 +156,8 @@ class Catalog:
 
     version: int = 0
     messages: Mapping[str, Message] = field(default_factory=dict)
+    paused: bool = False
+    """The kill switch is on: nothing may be sent now."""
 
     @cached_property
     def ruled(self) -> bool:

@@ -29,6 +29,28 @@ def fulfilled(conditions: Mapping[str, Condition], context: Context) -> bool:
     )
 
 
+def unmet(conditions: Mapping[str, Condition], context: Context) -> list[str]:
+    """Each condition the context does not fulfil, in words."""
+    return [
+        f"{key!r} is {_written(context[key]) if key in context else 'missing'}, "
+        f"expected {_expected(condition)}"
+        for key, condition in conditions.items()
+        if key not in context or not _holds(condition, context[key])
+    ]
+
+
+def _expected(condition: Condition) -> str:
+    if not isinstance(condition, Range):
+        wanted = condition if isinstance(condition, tuple) else (condition,)
+        return " or ".join(map(_written, wanted))
+    ends = (("at least", condition.min), ("at most", condition.max))
+    return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+
+
+def _written(value: Value) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 def _holds(condition: Condition, value: Value) -> bool:
     if isinstance(condition, Range):
         if isinstance(value, (bool, str)):

@@ -5,8 +5,8 @@ deviation and clipped to +-3: a raw 10,000 inside a message cross would give an 
 prior of thousands of logits, and a flag that is not centred moves with the constant, so that a
 learner without covariances follows whichever labels came last. What is missing, and a value never
 seen before, are features of their own once their key is known. The whole context is scaled to a
-typical squared length of at most `CONTEXT_NORM`, so the prior of a cold logit does not depend on
-how many facts a sender knows.
+typical squared length of at most `CONTEXT_NORM`, and a message's attributes to one of 1, so the
+prior of a cold logit does not depend on how many facts a sender knows.
 
 Everything the encoding depends on (`EncoderState`) is learned by the learner alone and frozen into
 each snapshot. Limit: the table has 2^18 slots in three regions, one per block of the prior, and two
@@ -30,7 +30,7 @@ Hashes: TypeAlias = NDArray[np.uint64]
 Singles: TypeAlias = NDArray[np.float32]
 Slots: TypeAlias = NDArray[np.int64]
 
-ENCODER_VERSION = 2
+ENCODER_VERSION = 3
 BITS = 18
 SLOTS = 1 << BITS
 PAD = SLOTS
@@ -108,6 +108,19 @@ def message_slots(context: Hashes, message: Hashes) -> Slots:
     slots[..., -1] = _in_block(mixed[..., -1], MESSAGE)
     np.putmask(slots, np.broadcast_to(message == 0, slots.shape), PAD)
     return slots
+
+
+def message_values(message: Hashes) -> Singles:
+    """Values of a message's own features, of the shape of `message`, (..., A + 1).
+
+    The attributes a message has share one unit of squared length, as a context's facts share
+    `CONTEXT_NORM`: else the prior of an untried message grows with each fact its team writes down,
+    and so do the steps that many features take together.
+    """
+    attributes = np.count_nonzero(message[..., :-1], axis=-1)
+    values = np.ones(message.shape, np.float32)
+    values[..., :-1] = (1.0 / np.sqrt(np.maximum(attributes, 1)))[..., None]
+    return values
 
 
 def burden_features(burdens: Floats, usual: float = USUAL_BURDEN) -> tuple[Floats, Floats]:

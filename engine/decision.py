@@ -6,12 +6,14 @@ holds exactly what the policy acted on, at half the size.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.arms import Arm
 
 Value: TypeAlias = float | str | bool
 Context: TypeAlias = Mapping[str, Value]
@@ -25,17 +27,21 @@ class Reason(StrEnum):
     """Why an answer is what it is, or why a message was blocked. The only list of them."""
 
     CHOSEN = "chosen"
-    """A message was drawn."""
+    """A message was drawn, or it was business as usual's."""
     ANNOYANCE_OUTWEIGHS_GAIN = "annoyance_outweighs_gain"
     """Abstained, and the best candidate's net was negative: silence was the greedy choice."""
     EXPLORED_SILENCE = "explored_silence"
-    """Abstained by the draw, although the best candidate's net was positive."""
+    """Abstained by the draw: the best candidate's net was positive, or the arm is random."""
     TRIAL = "trial"
     """A message was drawn for a user left in peace long enough to be tried again."""
     NO_CANDIDATE = "no_candidate"
     """Abstained: every message was blocked, or none was offered."""
     UNSUBSCRIBED = "unsubscribed"
     """Abstained: the user has switched notifications off."""
+    HOLDOUT = "holdout"
+    """Abstained: the user is in the holdout, to which nothing is ever sent."""
+    SHADOW = "shadow"
+    """Abstained, nothing drawn: in shadow mode the law is written down and not acted upon."""
     UNKNOWN_MESSAGE = "unknown_message"
     """Blocked: the catalog has no message of this id."""
     PAUSED = "paused"
@@ -48,6 +54,8 @@ class Reason(StrEnum):
     """Blocked: the context does not fulfil the message's `when`."""
     COOLDOWN = "cooldown"
     """Blocked: this user had this message less than its `cooldown_s` ago."""
+    DAY = "day"
+    """Blocked: it is a day of the week on which this user is left in peace."""
     QUIET_HOURS = "quiet_hours"
     """Blocked: it is the time of day at which this user is left in peace."""
     GAP = "gap"
@@ -56,6 +64,8 @@ class Reason(StrEnum):
     """Blocked: this user has had as many sends as a cap allows within its time."""
     TAG_CAP = "tag_cap"
     """Blocked: this user has had as many messages of one of its tags as that tag's cap allows."""
+    LOWER_TIER = "lower_tier"
+    """Blocked: a message of a higher tier may be sent, and goes first."""
     CONTENTION = "contention"
     """Abstained, censored: the user's state kept changing under the decision."""
     FALLBACK = "fallback"
@@ -75,6 +85,12 @@ class Request:
     """The rule that blocks every message for this user; then there are no candidates."""
     value: float = 1.0
     """Worth of one click of this user, in the unit of every price; 0 or more."""
+    free_at: Mapping[str, float] = field(default_factory=dict)
+    """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
+    time_zone: str | None = None
+    """The user's IANA zone, by which days and quiet hours were judged."""
+    arm: Arm = Arm.BANDIT
+    """Who decides for this user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +147,20 @@ class Decision:
     """Price of patience: annoyance, part two; the same for every candidate."""
     action: str | None
     propensity: float | None
-    """Probability with which the action was drawn; null only with reason `contention`."""
+    """Probability with which the action was drawn; null with reasons `contention` and `shadow`."""
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int
+    free_at: Mapping[str, float] = field(default_factory=dict)
+    """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
+    time_zone: str | None = None
+    """The user's IANA zone, by which days and quiet hours were judged."""
+    configuration_version: int = 0
+    """Of the catalog, rules and prices that were in force."""
 
     @property
     def chosen(self) -> int | None:

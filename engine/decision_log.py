@@ -11,11 +11,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from engine.arms import Arm
 from engine.decision import Context, Decision, Floats, Forecasts, Reason
 from engine.errors import BadInput
 from engine.valuation import terms
 
-FORMAT = 1
+FORMAT = 2
 
 
 class _Row(msgspec.Struct, array_like=True):
@@ -43,10 +44,14 @@ class _Row(msgspec.Struct, array_like=True):
     abstain_propensity: float | None
     abstain_reward: float
     reason: Reason
-    arm: str
+    arm: Arm
     policy: str
     model_version: int
     encoder_version: int
+    free_at: float | list[float | None] | None
+    """By blocked message; one entry where they are all free at the same time."""
+    time_zone: str | None
+    configuration_version: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -84,6 +89,9 @@ def to_row(decision: Decision) -> bytes:
             policy=decision.policy,
             model_version=decision.model_version,
             encoder_version=decision.encoder_version,
+            free_at=_times(decision),
+            time_zone=decision.time_zone,
+            configuration_version=decision.configuration_version,
         )
     )
 
@@ -130,6 +138,9 @@ def from_row(row: bytes) -> Decision:
         policy=stored.policy,
         model_version=stored.model_version,
         encoder_version=stored.encoder_version,
+        free_at=_free_at(stored),
+        time_zone=stored.time_zone,
+        configuration_version=stored.configuration_version,
     )
 
 
@@ -140,6 +151,7 @@ def _fits(stored: _Row) -> bool:
     return (
         all(len(column) == 4 * size for column in columns)
         and (isinstance(costs, float) or len(costs) == size)
+        and (not isinstance(stored.free_at, list) or len(stored.free_at) == len(stored.blocked))
         and (stored.action is None or 0 <= stored.action < size)
     )
 
@@ -166,6 +178,19 @@ def _forecasts(stored: _Row) -> Forecasts:
     )
 
 
+def _times(decision: Decision) -> float | list[float | None] | None:
+    times = [decision.free_at.get(name) for name, _ in decision.blocked]
+    return times[0] if times and len(set(times)) == 1 else times
+
+
+def _free_at(stored: _Row) -> dict[str, float]:
+    size, times = len(stored.blocked), stored.free_at
+    column = times if isinstance(times, list) else [times] * size
+    return {
+        name: at for (name, _), at in zip(stored.blocked, column, strict=True) if at is not None
+    }
+
+
 def _narrow(column: Floats) -> bytes:
     return column.astype("<f4").tobytes()
 
@@ -175,7 +200,12 @@ def _wide(column: bytes) -> Floats:
 
 
 def contention(
-    decision_id: str, user_id: str, context: Context, value: float, now: float
+    decision_id: str,
+    user_id: str,
+    context: Context,
+    value: float,
+    now: float,
+    arm: Arm = Arm.BANDIT,
 ) -> Decision:
     """The censored record of a decision whose user's state would not hold still."""
     nothing = np.zeros(0)
@@ -197,7 +227,7 @@ def contention(
         abstain_propensity=None,
         abstain_reward=0.0,
         reason=Reason.CONTENTION,
-        arm="bandit",
+        arm=arm,
         policy="",
         model_version=0,
         encoder_version=0,
@@ -235,11 +265,16 @@ def to_json(decision: Decision) -> dict[str, Any]:
         "unsubscribe_cost": decision.unsubscribe_cost,
         "price": decision.price,
         "candidates": candidates,
-        "blocked": [{"message": name, "reason": reason} for name, reason in decision.blocked],
+        "blocked": [
+            {"message": name, "reason": reason, "free_at": decision.free_at.get(name)}
+            for name, reason in decision.blocked
+        ],
+        "time_zone": decision.time_zone,
         "arm": decision.arm,
         "policy": decision.policy,
         "model_version": decision.model_version,
         "encoder_version": decision.encoder_version,
+        "configuration_version": decision.configuration_version,
     }
 
 

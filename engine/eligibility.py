@@ -1,10 +1,16 @@
 """Hard rules come first: which messages may be sent to this user now, and why not the others.
 
 A rule removes candidates before anything is scored; it never enters learning as a choice. Each
-removal has a reason from `decision.Reason`: the first rule that holds, in the order below.
+removal has a reason from `decision.Reason`: the first rule that holds, in the order below, and the
+time at which this rule lets the message go, where time alone does that.
 
-A transactional message passes quiet hours, gap and caps. It is a send like any other afterwards:
-the user's patience and slots are spent by it.
+A transactional message passes days, quiet hours, gap and caps. It is a send like any other
+afterwards: the user's patience and slots are spent by it. A user held out for measurement gets
+nothing at all, not even that: what nobody may miss must not depend on the answer.
+
+Tiers are lexicographic and come last: where any message passes all other rules, those of a lower
+tier than the highest of them are no candidates. A tier says who goes first, not that something is
+sent: nothing may still be the better answer.
 
 The rules judge what was read of the user, and hold when the decision is committed: whatever adds
 to or takes from a user's history raises the version of the user's state, and a commit goes through
@@ -12,21 +18,31 @@ only at the version it was judged at. So of two senders who ask at once for the 
 second is turned away, reads the history with the first one's send in it and is judged anew. Judging
 a second time inside the commit could not come to another result, and is not done. Every send is
 judged against all that were committed before it, later times included, so no order of senders'
-clocks lets one too many through. Limit: catalog edits reach a worker within its refresh interval.
+clocks lets one too many through. The catalog and the kill switch are held the same way: a commit
+goes through only with the newest version of them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.condition import fulfilled
 from engine.decision import Context, Reason
 from engine.history import Send
 from engine.rules import Cap, Rules
 
-NO_TAGS: Final[frozenset[str]] = frozenset()
+NO_TAGS: Final[Mapping[str, float]] = {}
+
+
+class Hold(NamedTuple):
+    """A rule that blocks a message."""
+
+    reason: Reason
+    until: float | None
+    """When this rule lets it go (another may take its place); None: not by time alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,7 @@ class Asking:
     """The user's; None takes the configured one."""
     history: Sequence[Send] = ()
     unsubscribed: bool = False
+    arm: Arm = Arm.BANDIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +65,10 @@ class Eligible:
 
     candidates: tuple[str, ...]
     blocked: tuple[tuple[str, Reason], ...]
-    barred: Reason | None
+    barred: Reason | None = None
     """The rule that blocks every message, known or not; then nothing else is listed."""
+    free_at: Mapping[str, float] = field(default_factory=dict)
+    """Blocked message -> when the rule that blocked it lets it go, where time alone does that."""
 
 
 def eligible(
@@ -58,19 +77,24 @@ def eligible(
     """Split the messages asked for (None: all there are) into candidates and blocked."""
     if asking.unsubscribed:
         return Eligible((), (), Reason.UNSUBSCRIBED)
-    if rules.paused:
+    if rules.paused or catalog.paused:
         return Eligible((), (), Reason.PAUSED)
+    if asking.arm is Arm.HOLDOUT:
+        return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
-    everywhere, full = _spent(rules, asking), _full_tags(rules, asking)
+    everywhere, full = _team_rule(rules, asking), _full_tags(rules, asking)
     if not (everywhere or full or catalog.ruled):
-        return Eligible(known, unknown, None)
-    reasons = {
-        name: reason
+        return Eligible(known, unknown)
+    holds = {
+        name: hold
         for name in known
-        if (reason := _blocks(catalog.messages[name], asking, everywhere, full))
+        if (hold := _hold(catalog.messages[name], asking, everywhere, full))
     }
-    left = tuple(name for name in known if name not in reasons)
-    return Eligible(left, (*unknown, *reasons.items()), None)
+    left = tuple(name for name in known if name not in holds)
+    left, lower = _highest_tier(catalog, left)
+    blocked = (*unknown, *((name, hold.reason) for name, hold in holds.items()), *lower)
+    free_at = {name: hold.until for name, hold in holds.items() if hold.until is not None}
+    return Eligible(left, blocked, None, free_at)
 
 
 def _known(
@@ -84,56 +108,80 @@ def _known(
     return known, unknown
 
 
-def _blocks(
-    message: Message, asking: Asking, everywhere: Reason | None, full: frozenset[str]
-) -> Reason | None:
+def _highest_tier(
+    catalog: Catalog, left: tuple[str, ...]
+) -> tuple[tuple[str, ...], tuple[tuple[str, Reason], ...]]:
+    """The messages of the highest tier among those left, and the others as blocked."""
+    tiers = [catalog.messages[name].tier for name in left]
+    if len(set(tiers)) < 2:
+        return left, ()
+    ranked = list(zip(left, tiers, strict=True))
+    lower = tuple((name, Reason.LOWER_TIER) for name, tier in ranked if tier < max(tiers))
+    return tuple(name for name, tier in ranked if tier == max(tiers)), lower
+
+
+def _hold(
+    message: Message, asking: Asking, everywhere: Hold | None, full: Mapping[str, float]
+) -> Hold | None:
     own = _own_rule(message, asking)
     if own or message.transactional:
         return own
-    return everywhere or (Reason.TAG_CAP if full.intersection(message.tags) else None)
+    if everywhere:
+        return everywhere
+    tags = [full[tag] for tag in message.tags if tag in full]
+    return Hold(Reason.TAG_CAP, max(tags)) if tags else None
 
 
-def _own_rule(message: Message, asking: Asking) -> Reason | None:
+def _own_rule(message: Message, asking: Asking) -> Hold | None:
     """The message's own rule against sending it now."""
     now = asking.now
     if message.paused:
-        return Reason.PAUSED
+        return Hold(Reason.PAUSED, None)
     if message.starts and now < message.starts.timestamp():
-        return Reason.NOT_STARTED
+        return Hold(Reason.NOT_STARTED, message.starts.timestamp())
     if message.ends and now >= message.ends.timestamp():
-        return Reason.EXPIRED
+        return Hold(Reason.EXPIRED, None)
     if message.when and not fulfilled(message.when, asking.context):
-        return Reason.CONDITION
-    if message.cooldown_s and any(
-        send.message == message.id for send in _since(asking, message.cooldown_s)
-    ):
-        return Reason.COOLDOWN
-    return None
+        return Hold(Reason.CONDITION, None)
+    if not message.cooldown_s:
+        return None
+    same = [send.at for send in _since(asking, message.cooldown_s) if send.message == message.id]
+    return Hold(Reason.COOLDOWN, max(same) + message.cooldown_s) if same else None
 
 
-def _spent(rules: Rules, asking: Asking) -> Reason | None:
+def _team_rule(rules: Rules, asking: Asking) -> Hold | None:
     """The team's rule against any send to this user now, unless it is transactional."""
-    if rules.quiet_hours and rules.quiet_hours.hold(asking.now, asking.zone or rules.zone):
-        return Reason.QUIET_HOURS
-    if rules.min_gap_s and any(_since(asking, rules.min_gap_s)):
-        return Reason.GAP
-    return Reason.CAP if any(_is_full(cap, asking) for cap in rules.caps) else None
+    now, zone = asking.now, asking.zone or rules.zone
+    if rules.week and not rules.week.allows(now, zone):
+        return Hold(Reason.DAY, rules.week.next_after(now, zone))
+    if rules.quiet_hours and rules.quiet_hours.hold(now, zone):
+        return Hold(Reason.QUIET_HOURS, rules.quiet_hours.end_after(now, zone))
+    if rules.min_gap_s and (recent := [send.at for send in _since(asking, rules.min_gap_s)]):
+        return Hold(Reason.GAP, max(recent) + rules.min_gap_s)
+    usual = rules.usual_caps if asking.arm is Arm.BUSINESS_AS_USUAL else ()
+    caps = (*rules.caps, *usual)
+    full = [free for cap in caps if (free := _frees(cap, asking)) is not None]
+    return Hold(Reason.CAP, max(full)) if full else None
 
 
-def _is_full(cap: Cap, asking: Asking) -> bool:
-    return sum(1 for _ in _since(asking, cap.window)) >= cap.limit
-
-
-def _full_tags(rules: Rules, asking: Asking) -> frozenset[str]:
-    """Tags whose sends have reached a cap."""
+def _full_tags(rules: Rules, asking: Asking) -> Mapping[str, float]:
+    """Tags whose sends have reached a cap -> when they have not any more."""
     if not rules.tag_caps:
         return NO_TAGS
-    return frozenset(
-        limited.tag
-        for limited in rules.tag_caps
-        if sum(limited.tag in send.tags for send in _since(asking, limited.cap.window))
-        >= limited.cap.limit
-    )
+    full: dict[str, float] = {}
+    for limited in rules.tag_caps:
+        free = _frees(limited.cap, asking, limited.tag)
+        if free is not None:
+            full[limited.tag] = max(free, full.get(limited.tag, free))
+    return full
+
+
+def _frees(cap: Cap, asking: Asking, tag: str | None = None) -> float | None:
+    """When a full cap has a slot again; None if it is not full."""
+    counted = [s.at for s in _since(asking, cap.window) if tag is None or tag in s.tags]
+    if len(counted) < cap.limit:
+        return None
+    return sorted(counted)[-cap.limit] + cap.window
 
 
 def _since(asking: Asking, seconds: float) -> Iterator[Send]:

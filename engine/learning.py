@@ -30,7 +30,7 @@ from engine.snapshot import Snapshot, State, features
 class Priors:
     """What both heads believe before their first lesson, and how fast outcomes come."""
 
-    click: Prior = Prior(base_rate=0.02, attribute=12.0, message=32.0)
+    click: Prior = Prior(base_rate=0.02)
     unsubscribe: Prior = Prior(base_rate=0.002)
     delays: DelayLaws = DelayLaws()
     memory: float = math.inf

@@ -7,10 +7,17 @@ arrive, and whatever was taught of it before a late positive is made good by tha
 (see `learning`). The law is a prior until `TRUSTED_AFTER` outcomes have been seen; a prior wrong by
 a factor of three costs a third at worst.
 
-Limit: delays are seen only inside the window, so the law is that of outcomes which come in time.
+A click waits for its decision's next slice: sends of one moment then teach their clicks and their
+silences together, however the clicks were reported, and a learner that leans towards what came last
+leans towards neither. It does not wait where nearly all of its silence has been taught already:
+there is no other side to wait for. Nor does an unsubscribe: so rare a lesson outweighs nothing, and
+what it warns of is best known at once.
+
+Limits: delays are seen only inside the window, so the law is that of outcomes which come in time.
+A click teaches later by up to one slice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -24,6 +31,8 @@ TRUSTED_AFTER = 200
 POINTS = (0.5, 0.8, 0.95)
 """Quantiles of the delay at which slices fall due; the last falls due when the window closes."""
 MASSES = (0.5, 0.3, 0.15, 0.05)
+REST = 0.1
+"""A click waits for a slice while more than this mass of its silence is still to come."""
 
 _SHORTEST, _LONGEST, _BINS = 10.0, 60 * 86400.0, 64
 _EDGES = np.geomspace(_SHORTEST, _LONGEST, _BINS)
@@ -89,6 +98,37 @@ class Windows:
     unsubscribe: float = 7 * 86400.0
     grace: float = 600.0
     """No silence counts before this: until then `not_sent` can still take the send back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one slice of a click label teaches."""
+
+    label: int
+    weight: float
+    taught: float
+    """Mass of negative slices before it."""
+
+
+def lessons(pieces: Sequence[Slice], came: float | None) -> list[Told]:
+    """What the slices of one click label teach, in order, if the click arrived at `came`.
+
+    It follows from the time of arrival alone, whenever the slices are looked at. The stores get
+    there slice by slice and are checked against this; when they teach the click, `waits` says.
+    """
+    told: list[Told] = []
+    taught = 0.0
+    for piece in pieces:
+        if came is not None and came < piece.due:
+            return [*told, Told(1, 1.0, taught)]
+        told.append(Told(0, piece.mass, taught))
+        taught += piece.mass
+    return told
+
+
+def waits(pieces: Sequence[Slice], came: float) -> bool:
+    """Whether a click that arrived at `came` is taught with the next of these slices, not now."""
+    return sum(piece.mass for piece in pieces if piece.due > came) > REST
 
 
 def slices(at: float, head: HeadName, law: DelayLaw, windows: Windows) -> tuple[Slice, ...]:

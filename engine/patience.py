@@ -60,6 +60,8 @@ class Outlook:
     """(N,) running mean of what a click of each user is worth."""
     half_life: float
     """Of the burden, in seconds."""
+    supposed: bool = False
+    """Nobody asked: these users were not met, and nothing may be remembered of them."""
 
 
 class Patience(Protocol):
@@ -118,7 +120,8 @@ class LearnedPatience:
 
     def costs(self, outlook: Outlook) -> tuple[Floats, Floats]:
         """The module's formulas; 0 where a user has no candidate."""
-        self._moments.meet(outlook.requests)
+        if not outlook.supposed:
+            self._moments.meet(outlook.requests)
         if not outlook.offered.any():
             nothing = np.zeros(len(outlook.requests))
             return nothing, nothing
@@ -153,7 +156,8 @@ class LearnedPatience:
             values = worth_of(best, sends, offers, of)
             best, sends = choice(values, offers, of)
         values = worth_of(best, sends, offers, of)
-        starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
+        if not outlook.supposed:
+            starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
         return values
 
     def _tired(self, snapshot: Snapshot, of: Process) -> Floats:

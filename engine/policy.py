@@ -12,6 +12,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from engine import valuation
+from engine.arm_laws import LEARNED, law_of_arms
+from engine.arms import Arm
 from engine.burden import decayed
 from engine.catalog import Catalog
 from engine.context import EncodedContext
@@ -41,7 +43,7 @@ class Policy:
     floor: float = 0.01
     """Probability shared evenly by the harmless candidates."""
     floor_harm: float = 0.05
-    """Annoyance up to which a candidate counts as harmless."""
+    """Annoyance up to which a candidate counts as harmless: to the floor and to the random arm."""
     half_life: float = 4 * 86400.0
     """Of the burden, in seconds."""
     trial_gap: float = 14 * 86400.0
@@ -84,13 +86,17 @@ def decide(
     *,
     now: float,
     rng: Generator,
+    supposed: bool = False,
 ) -> list[Drawn]:
-    """Answer every request, in order; requests of one call do not see each other."""
+    """Answer every request, in order; requests of one call do not see each other.
+
+    `supposed`: nobody asked, and no part of the policy remembers the requests.
+    """
     drawn: list[Drawn] = []
     for start in range(0, len(requests), CHUNK):
         part = slice(start, start + CHUNK)
         asked = _asked(model, requests[part], states[part], now)
-        scored = _scored(model, asked)
+        scored = _scored(model, asked, supposed)
         draws = rng.random(len(asked.requests))
         chosen = (scored.law.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
         drawn += [
@@ -111,6 +117,8 @@ class _Asked:
     """(N,)"""
     usual_values: Floats
     """(N,) running mean of what a click of each user is worth."""
+    learned: NDArray[np.bool_]
+    """(N,) users for whom the learned policy decides."""
     trials: NDArray[np.bool_]
     """(N,) users left in peace for so long that they are tried again."""
     rows: NDArray[np.int64]
@@ -139,6 +147,7 @@ def _asked(
     rows = np.full((len(requests), width), catalog.abstain_row, np.int64)
     for i, request in enumerate(requests):
         rows[i, : len(request.candidates)] = catalog.rows(request.candidates)
+    learned = np.array([request.arm in LEARNED for request in requests])
     silence = [now - _left_in_peace_since(state, now) for state in states]
     return _Asked(
         requests=requests,
@@ -151,7 +160,8 @@ def _asked(
                 for request, state in zip(requests, states, strict=True)
             ]
         ),
-        trials=np.array(silence) > policy.trial_after(),
+        learned=learned,
+        trials=learned & (np.array(silence) > policy.trial_after()),
         rows=rows,
         offered=rows != catalog.abstain_row,
     )
@@ -178,7 +188,7 @@ def _forecast(model: Model, asked: _Asked) -> tuple[Forecast, Floats]:
     return forecast, valuation.probability(silence.click)[:, 0]
 
 
-def _scored(model: Model, asked: _Asked) -> _Scored:
+def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
     policy = model.policy
     forecast, p0 = _forecast(model, asked)
     value = np.array([request.value for request in asked.requests])
@@ -195,6 +205,7 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
             send_cost=send_cost,
             value=asked.usual_values,
             half_life=policy.half_life,
+            supposed=supposed,
         )
     )
     hazard = valuation.pessimistic(
@@ -220,13 +231,15 @@ def _scored(model: Model, asked: _Asked) -> _Scored:
         net=terms.net,
         value=value,
         p0=p0,
-        abstain_reward=np.where(asked.trials, 0.0, reward),
+        abstain_reward=np.where(asked.learned & ~asked.trials, reward, 0.0),
         offered=asked.offered,
         tried=asked.trials,
     )
     law = rounded(policy.explorer.probabilities(options))
     harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
-    law, abstain = as_logged(with_floor(law, harmless, policy.floor))
+    law = with_floor(law, harmless, policy.floor)
+    arms = [request.arm for request in asked.requests]
+    law, abstain = as_logged(law_of_arms(law, arms, asked.offered, harmless))
     return _Scored(options, terms, unsubscribe_cost, price, law, abstain)
 
 
@@ -236,7 +249,8 @@ def _record(
     """User i's decision; `chosen` is the drawn candidate, or past them all for abstaining."""
     request, terms = asked.requests[i], scored.terms
     size = len(request.candidates)
-    send = chosen < size
+    withheld = request.arm is Arm.SHADOW and size > 0
+    send = chosen < size and not withheld
     abstain = float(scored.abstain[i])
     decision = Decision(
         decision_id=decision_id,
@@ -256,21 +270,25 @@ def _record(
             propensity=scored.law[i, :size],
         ),
         blocked=request.blocked,
+        free_at=request.free_at,
+        time_zone=request.time_zone,
         p0=float(scored.options.p0[i]),
         unsubscribe_cost=float(scored.unsubscribe_cost[i]),
         price=float(scored.price[i]),
         action=request.candidates[chosen] if send else None,
-        propensity=float(scored.law[i, chosen]) if send else abstain,
+        propensity=None if withheld else float(scored.law[i, chosen]) if send else abstain,
         abstain_propensity=abstain,
         abstain_reward=float(scored.options.abstain_reward[i]),
         reason=request.barred
-        or _reason(terms.net[i, :size], send=send, trial=bool(asked.trials[i])),
-        arm="bandit",
-        policy=model.policy.name,
+        or _reason(terms.net[i, :size], request.arm, send=send, trial=bool(asked.trials[i])),
+        arm=request.arm,
+        policy=model.policy.name if request.arm in LEARNED else request.arm.value,
         model_version=model.snapshot.version,
         encoder_version=model.snapshot.encoder_version,
+        configuration_version=model.catalog.version,
     )
-    if not (send or model.policy.unprompted):
+    # In shadow mode another tool may have sent: its silence is not ours to learn from.
+    if not (send or (model.policy.unprompted and request.arm is not Arm.SHADOW)):
         return Drawn(decision, b"")
     row = asked.rows[i, chosen] if send else model.catalog.abstain_row
     message = model.catalog.hashes(np.array([row]))[0]
@@ -278,9 +296,13 @@ def _record(
     return Drawn(decision, told)
 
 
-def _reason(net: Floats, *, send: bool, trial: bool) -> Reason:
+def _reason(net: Floats, arm: Arm, *, send: bool, trial: bool) -> Reason:
     if not net.size:
         return Reason.NO_CANDIDATE
+    if arm is Arm.SHADOW:
+        return Reason.SHADOW
     if send:
         return Reason.TRIAL if trial else Reason.CHOSEN
+    if arm is Arm.RANDOM:
+        return Reason.EXPLORED_SILENCE
     return Reason.ANNOYANCE_OUTWEIGHS_GAIN if net.max() <= 0 else Reason.EXPLORED_SILENCE

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from engine.errors import BadInput
 
+MINUTES: Final = 24 * 60
 _WRITTEN: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -32,6 +33,20 @@ class QuietHours:
         if self.start < self.end:
             return self.start <= minute < self.end
         return minute >= self.start or minute < self.end
+
+    def end_after(self, now: float, zone: ZoneInfo) -> float:
+        """When the quiet hours that hold at `now` end, in seconds since the epoch.
+
+        Minutes are counted one by one only where clocks change on the way: twice a year.
+        """
+        local = datetime.fromtimestamp(now, zone)
+        minutes = (self.end - local.hour * 60 - local.minute) % MINUTES
+        end = now + 60 * minutes - local.second - local.microsecond / 1e6
+        if datetime.fromtimestamp(end, zone).utcoffset() == local.utcoffset():
+            return end
+        starts = now - local.second - local.microsecond / 1e6
+        later = (starts + 60 * minute for minute in range(1, 2 * MINUTES))
+        return next(at for at in later if not self.hold(at, zone))
 
 
 def parse_quiet_hours(text: str) -> QuietHours | None:

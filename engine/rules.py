@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import QuietHours
+from engine.week import Week
 
 TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
 MOST_PER_CAP: Final = 100
@@ -46,6 +47,10 @@ class Rules:
     """Least time between any two sends to one user."""
     caps: tuple[Cap, ...] = ()
     tag_caps: tuple[TagCap, ...] = ()
+    usual_caps: tuple[Cap, ...] = ()
+    """Besides `caps`, for users whose arm is business as usual."""
+    week: Week | None = None
+    """The days of the user's week on which sends are allowed; None: every day."""
     quiet_hours: QuietHours | None = None
     zone: ZoneInfo = _UTC
     """Of users whose request names none."""

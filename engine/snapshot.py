@@ -36,6 +36,7 @@ from engine.context import (
     burden_features,
     common_slots,
     message_slots,
+    message_values,
 )
 from engine.decision import Floats
 from engine.errors import ModelFormatError
@@ -44,6 +45,8 @@ from engine.response import Learned, Prior, untaught
 
 FORMAT = 3
 
+_ONE_ATTRIBUTE = 2
+"""Columns of a catalog whose messages have an attribute at most: all of their values are 1."""
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
 
@@ -149,7 +152,8 @@ class Snapshot:
         crossed = message_slots(hashes, messages if messages.ndim == 2 else messages[:, None])
         weights = self._table.take(crossed[:, 1:].reshape(n, values.shape[1], k * columns), axis=0)
         own = np.matmul(values[:, None], weights.reshape(n, values.shape[1], k * columns * 4))
-        both = own.reshape(n, k, columns, 4).sum(axis=2) + alone[:, None]
+        factors = message_values(messages)[..., None]
+        both = (own.reshape(n, k, columns, 4) * factors).sum(axis=2) + alone[:, None]
         return np.asarray(both[..., [_CLICK, _UNSUBSCRIBE]].transpose(2, 0, 1), np.float64)
 
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
@@ -165,16 +169,18 @@ class Snapshot:
 
     def _crossed(self, hashes: Hashes, values: Singles, messages: Hashes) -> Floats:
         """(N, 2, K, 4): sums of the attribute and message blocks."""
-        if messages.ndim == 3:
-            messages = messages[:, None]
-        slots = message_slots(hashes, messages)
+        slots = message_slots(hashes, messages if messages.ndim == 2 else messages[:, None])
         n, rows, k, columns = slots.shape
         weights = self._table.take(slots.reshape(n, rows, -1), axis=0)
         powers = np.concatenate([np.ones((n, 1), np.float32), values], axis=1)
         sums = np.matmul(
             np.stack([powers, powers**2], axis=1), weights.reshape(n, rows, k * columns * 4)
         )
-        return np.asarray(sums.reshape(n, 2, k, columns, 4).sum(axis=3), np.float64)
+        sums = sums.reshape(n, 2, k, columns, 4)
+        if columns > _ONE_ATTRIBUTE:
+            factors = message_values(messages)
+            sums *= np.stack([factors, factors**2], axis=-3)[..., None]
+        return np.asarray(sums.sum(axis=3), np.float64)
 
 
 def _stacked(contexts: Sequence[EncodedContext]) -> tuple[Hashes, Singles]:
@@ -199,7 +205,7 @@ def features(
     """
     crossed = message_slots(context.hashes, message[None])[:, 0, :]
     values = np.concatenate([np.ones(1, np.float32), context.values])
-    spread = np.broadcast_to(values[:, None], crossed.shape)
+    spread = values[:, None] * message_values(message)
     real = crossed != PAD
     fixed = np.array([CONSTANT, BURDEN, BURDEN_LOG])
     first = np.array([1.0, *burden_features(np.array(burden), usual_burden)], np.float32)

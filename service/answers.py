@@ -2,6 +2,7 @@
 
 import msgspec
 
+from engine.arms import Arm
 from engine.decision import Decision, Reason
 from engine.decision_log import annoyance
 from service.routes.answering import time_text
@@ -34,7 +35,7 @@ def answer_body(decision: Decision) -> bytes:
     )
 
 
-def fallback_body(user_id: str, now: float) -> bytes:
+def fallback_body(user_id: str, now: float, arm: Arm) -> bytes:
     """The answer while the store or the model is out of reach: send nothing, recorded nowhere."""
     return _encode(
         DecisionAnswer(
@@ -50,7 +51,7 @@ def fallback_body(user_id: str, now: float) -> bytes:
             net=None,
             abstain_reward=None,
             burden=None,
-            arm="bandit",
+            arm=arm,
             model_version=None,
         )
     )

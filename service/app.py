@@ -17,7 +17,17 @@ from service import background, draining, openapi, problems
 from service.limits import Limits
 from service.logs import logger
 from service.observing import Observing
-from service.routes import decisions, docs, events, health, messages, model, users
+from service.routes import (
+    configuration,
+    decisions,
+    docs,
+    events,
+    health,
+    messages,
+    model,
+    pause,
+    users,
+)
 from service.services import Services
 
 _SLOW_COLLECTION = (50_000, 20, 20)
@@ -36,7 +46,7 @@ def create_app(held: Services) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.services = held
-    for routes in (decisions, events, messages, users, model, health, docs):
+    for routes in (decisions, events, messages, configuration, pause, users, model, health, docs):
         app.include_router(routes.router)
     app.mount("/static", docs.files)
     app.add_middleware(
@@ -68,6 +78,8 @@ async def _warm_up(app: FastAPI, held: Services) -> None:
     """Load all that every request needs, then keep the collector from ever walking it again."""
     app.openapi()
     try:
+        if held.file is not None:
+            await held.file.take_up()
         await background.refresh(held)
         await held.keys.refresh()
     except StoreError as error:

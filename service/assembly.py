@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from numpy.random import Generator
 
+from engine.arms import Experiment, assignment_key, parse_arms
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -13,16 +14,21 @@ from engine.patience import ConstantPatience, LearnedPatience, Patience
 from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import Rules, parse_caps, parse_tag_caps
+from engine.week import parse_days
 from service.auth import KeyRing, configured_keys
 from service.clock import SimulatedClock, SystemClock
-from service.deciding import Decider, Terms
+from service.configuration.document import configured
+from service.configuration.watched_file import WatchedFile
+from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
 from service.services import Services
 from service.settings import Settings
+from service.store.limits import Kept
 from service.store.protocol import Store
 from service.store.redis import RedisStore
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 
 def priors(settings: Settings) -> Priors:
@@ -74,20 +80,34 @@ def rules(settings: Settings) -> Rules:
         paused=settings.paused,
         min_gap_s=settings.min_gap_s,
         caps=parse_caps(settings.caps),
+        usual_caps=parse_caps(settings.usual_caps),
         tag_caps=parse_tag_caps(settings.tag_caps),
+        week=parse_days(settings.days),
         quiet_hours=parse_quiet_hours(settings.quiet_hours),
         zone=time_zone(settings.time_zone),
     )
 
 
+def experiment(settings: Settings) -> Experiment:
+    """Which users are in which arm."""
+    secret = settings.pseudonym_key.get_secret_value() if settings.pseudonym_key else ""
+    return Experiment(
+        shares=parse_arms(settings.arms),
+        key=assignment_key(secret.encode(), settings.experiment),
+        shadow=settings.shadow,
+    )
+
+
 def terms(settings: Settings) -> Terms:
-    """What a decision's commit depends on besides the policy."""
+    """What decisions depend on besides what was learned, the catalog and the user."""
     return Terms(
+        policy=policy(settings),
         value=settings.value,
         rules=rules(settings),
         windows=Windows(
             settings.click_window_s, settings.unsubscribe_window_s, settings.not_sent_grace_s
         ),
+        experiment=experiment(settings),
         confirm_window=settings.confirm_window_s,
         timeout=settings.decide_timeout_ms / 1000,
     )
@@ -105,7 +125,9 @@ async def open_store(settings: Settings) -> Store:
         settings.redis_url.get_secret_value(),
         half_life_s=settings.burden_half_life_s,
         tombstone_secret=settings.pseudonym_key.get_secret_value().encode(),
-        retention_s=int(settings.retention_s),
+        kept=Kept(
+            int(settings.retention_s), int(settings.user_retention_s), int(settings.idempotency_s)
+        ),
         max_connections=min(settings.max_requests, 256),
     )
 
@@ -113,10 +135,15 @@ async def open_store(settings: Settings) -> Store:
 def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> Services:
     """One API worker's parts around a store; `rng` draws its decisions, by default a new one."""
     clock = SimulatedClock() if settings.simulated_clock else SystemClock()
-    live = Live(store, policy(settings), priors(settings))
-    configured = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
+    live = Live(
+        store,
+        lambda parts: terms(configured(settings, parts)),
+        priors(settings),
+        needs_file=settings.config is not None,
+    )
+    known = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
-    decider = Decider(store, live, clock, sweeper, terms(settings), rng)
+    decider = Decider(store, live, clock, sweeper, rng)
     return Services(
         settings=settings,
         store=store,
@@ -124,6 +151,7 @@ def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> 
         live=live,
         decider=decider,
         gathering=Gathering(decider),
-        keys=KeyRing(store, configured),
+        keys=KeyRing(store, known),
         sweeper=sweeper,
+        file=WatchedFile(settings.config, store, clock) if settings.config else None,
     )

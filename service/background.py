@@ -1,4 +1,5 @@
-"""What a worker does besides answering: take up new models, close windows, keep its keys fresh.
+"""What a worker does besides answering: take up new models, close windows, trim the log, keep
+its keys fresh.
 
 A step that fails is tried again at its next turn; the log says when trouble starts and when it
 ends, not at every turn between.
@@ -15,6 +16,7 @@ from service.store.protocol import Checkpoint
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0
 LOOK_ROUND_EVERY_S = 5.0
+TRIM_EVERY_S = 60.0
 
 
 def lag(added: int, checkpoint: Checkpoint | None) -> int:
@@ -28,6 +30,9 @@ def start(held: Services) -> list[asyncio.Task[None]]:
     async def sweep() -> None:
         await held.sweeper.sweep(held.clock.now())
 
+    async def trim() -> None:
+        await trim_log(held)
+
     async def look_round() -> None:
         await held.keys.refresh()
         added = await held.store.entries_added()
@@ -37,13 +42,22 @@ def start(held: Services) -> list[asyncio.Task[None]]:
         asyncio.create_task(_repeat("refresh", REFRESH_EVERY_S, lambda: refresh(held))),
         asyncio.create_task(_repeat("look round", LOOK_ROUND_EVERY_S, look_round)),
     ]
-    if not held.clock.simulated:  # there, whatever moves the clock sweeps first
+    if not held.clock.simulated:  # there, whatever moves the clock sweeps first; the log has
+        # times of its own, which are real
         tasks.append(asyncio.create_task(_repeat("sweep", SWEEP_EVERY_S, sweep)))
+        tasks.append(asyncio.create_task(_repeat("trim", TRIM_EVERY_S, trim)))
     return tasks
 
 
+async def trim_log(held: Services) -> None:
+    """Forget what the decision log has held for long enough."""
+    await held.store.trim_log(int(1000 * (held.clock.now() - held.settings.log_retention_s)))
+
+
 async def refresh(held: Services) -> None:
-    """Take up the newest snapshot and catalog, and say which they are."""
+    """Take up the newest configuration and snapshot, and say which they are."""
+    if held.file is not None:
+        await held.file.look()
     await held.live.refresh()
     snapshot = held.live.snapshot
     metrics.model(snapshot.version, snapshot.encoder.use)

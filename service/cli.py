@@ -35,6 +35,9 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.")] = None,
     workers: Annotated[int | None, typer.Option(help="API processes.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Of the bundled server.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="The team's configuration, taken up whenever it changes.")
+    ] = None,
     simulated_clock: Annotated[
         bool | None, typer.Option("--simulated-clock", help="The time is the largest `at` seen.")
     ] = None,
@@ -43,7 +46,12 @@ def serve(
     from service.serving import run_all
 
     settings = _settings(
-        host=host, port=port, workers=workers, data_dir=data_dir, simulated_clock=simulated_clock
+        host=host,
+        port=port,
+        workers=workers,
+        data_dir=data_dir,
+        config=config,
+        simulated_clock=simulated_clock,
     )
     sys.exit(run_all(settings))
 
@@ -67,6 +75,14 @@ def learn() -> None:
 
 
 @app.command()
+def check(file: Annotated[Path, typer.Argument(help="A configuration, in YAML.")]) -> None:
+    """Check a configuration: every fault with its line, or what it says; exit 1 on a fault."""
+    from service.configuration.command import check_file
+
+    sys.exit(check_file(file))
+
+
+@app.command()
 def import_unsubscribed(
     file: Annotated[Path, typer.Argument(help="One user id a line.")],
 ) -> None:
@@ -87,6 +103,26 @@ def export(
     from service import exporting
 
     exporting.export(_settings(), file, trim=trim)
+
+
+@app.command()
+def export_user(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+) -> None:
+    """Print everything that is stored about one user, as JSON."""
+    from service import privacy
+
+    privacy.export_user(_settings(), user)
+
+
+@app.command()
+def erase_user(
+    user: Annotated[str, typer.Argument(help="The user's id.")],
+) -> None:
+    """Delete everything that leads back to one user; an unsubscribe stays in force."""
+    from service import privacy
+
+    privacy.erase_user(_settings(), user)
 
 
 @app.command()
@@ -127,6 +163,30 @@ def evaluate(
         features=feature or [],
     )
     sys.exit(evaluating.evaluate(asked, html, json, judge=gate))
+
+
+@app.command()
+def arms(
+    log: Annotated[Path, typer.Argument(help="An exported log.")],
+    shares: Annotated[
+        str | None, typer.Option(help="holdout:0.05 random:0.01; default: the configured ones.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Leave out what was decided before this time.")
+    ] = None,
+    click_worth: Annotated[float, typer.Option(help="Times each row's value.")] = 1.0,
+    unsubscribe_cost: Annotated[float, typer.Option(help="Worth lost with a user.")] = 10.0,
+    send_cost: Annotated[float | None, typer.Option(help="Default: each row's own.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
+) -> None:
+    """Compare the arms per user: what Forbear brought against holdout and business as usual."""
+    from engine.arms import parse_arms
+    from engine.evaluation.log import Prices
+    from service.comparing_arms import compare_arms
+
+    written = _settings().arms if shares is None else shares
+    prices = Prices(click_worth, unsubscribe_cost, send_cost)
+    compare_arms(log, prices, parse_arms(written) if written else None, since, json)
 
 
 @app.command()

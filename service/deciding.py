@@ -1,8 +1,9 @@
 """From questions to durable answers: read, decide, commit, and only then answer.
 
-The commit compares the user's state with what was read, for every action; when somebody else was
-quicker, the fresh state is scored and drawn anew, up to `TRIES` times, then the answer is a
-recorded abstention with reason `contention`. When the store or the model is out of reach, the
+The commit compares the user's state with what was read, for every action, and the version of the
+catalog with the one in force; when somebody else was quicker, the fresh state is scored and drawn
+anew with the fresh catalog, up to `TRIES` times, then the answer is a recorded abstention with
+reason `contention`. When the store or the model is out of reach, the
 answer is the unrecorded abstention `fallback`, in time.
 
 A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
@@ -12,7 +13,7 @@ from a message that nobody sent. Limit: a worker that dies before that takes the
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -20,13 +21,14 @@ import msgspec
 import numpy as np
 from numpy.random import Generator
 
+from engine.arms import Arm
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
 from engine.errors import StoreError
-from engine.outcome import Slice, Windows, slices
+from engine.explanation import removals
+from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
-from engine.rules import Rules
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
@@ -45,6 +47,7 @@ from service.store.protocol import (
     UserRead,
 )
 from service.sweeping import Sweeper
+from service.terms import Terms
 
 TRIES = 3
 MOST_DISOWNED = 10_000
@@ -72,22 +75,11 @@ class Answer:
     body: bytes
     reason: Reason
     model_version: int | None
+    arm: Arm
+    removals: Mapping[Reason, int] = field(default_factory=dict)
+    """How many messages each rule kept back; a rule that keeps back all of them counts once."""
     replayed: bool = False
     problem: Problem | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What a deployment set for its decisions, besides the policy."""
-
-    value: float = 1.0
-    """Worth of one click where a request names none."""
-    rules: Rules = field(default_factory=Rules)
-    windows: Windows = Windows()
-    confirm_window: float = 86400.0
-    """Seconds within which a deferred send must be confirmed."""
-    timeout: float = 0.25
-    """Seconds after which a single answer is the fallback; a batch gets as much per 100 items."""
 
 
 class Decider:
@@ -99,16 +91,19 @@ class Decider:
         live: Live,
         clock: Clock,
         sweeper: Sweeper,
-        terms: Terms,
         rng: Generator | None = None,
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
         self._sweeper = sweeper
-        self._terms = terms
         self._rng = rng or np.random.default_rng()
         self._disowned: list[Commit] = []
+
+    @property
+    def _terms(self) -> Terms:
+        """As they are in force now; they may change between two questions."""
+        return self._live.terms
 
     async def decide(self, asks: Sequence[Ask]) -> list[Answer]:
         """An answer for each question, in order; the same user twice is decided in order."""
@@ -122,7 +117,22 @@ class Decider:
                     await self._decide_wave(asks, wave, now, answers)
         except (StoreError, TimeoutError):
             pass
-        return [answers.get(i) or _fallback(ask, now) for i, ask in enumerate(asks)]
+        return [answers.get(i) or self._fallback(ask, now) for i, ask in enumerate(asks)]
+
+    def _fallback(self, ask: Ask, now: float) -> Answer:
+        arm = self._terms.experiment.arm_of(ask.user_id)
+        return Answer(fallback_body(ask.user_id, now, arm), Reason.FALLBACK, None, arm)
+
+    def suppose(self, ask: Ask, user: StoredUser, now: float) -> Decision:
+        """The decision that `decide` would draw, were this asked now of a user in this state.
+
+        Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
+        """
+        model = self._model()
+        requests = [_request(ask, user, model, self._terms, now)]
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
+        return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
@@ -135,9 +145,6 @@ class Decider:
         self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
     ) -> None:
         """Decide questions of distinct users; fills in `answers`."""
-        model = self._live.model
-        if model is None:
-            raise StoreError("no model has been loaded yet; wait until /readyz says so")
         reads = await self._store.read_users(
             [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave]
         )
@@ -150,8 +157,14 @@ class Decider:
         for _ in range(TRIES):
             if not users:
                 return
-            users = await self._attempt(asks, users, model, now, answers)
+            users = await self._attempt(asks, users, self._model(), now, answers)
         await self._give_up(asks, users, now, answers)
+
+    def _model(self) -> Model:
+        model = self._live.model
+        if model is None:
+            raise StoreError("no model has been loaded yet; wait until /readyz says so")
+        return model
 
     async def _attempt(
         self,
@@ -185,6 +198,8 @@ class Decider:
                 answers[i] = _replay(asks[i], result)
             else:
                 answers[i] = _answer(commit, one.decision)
+        if any(isinstance(result, Conflict) and result.outdated for result in results):
+            await self._live.refresh()
         return changed
 
     async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
@@ -210,6 +225,7 @@ class Decider:
                 ask.context,
                 self._terms.value if ask.value is None else ask.value,
                 now,
+                self._terms.experiment.arm_of(ask.user_id),
             )
             commit = self._plain_commit(ask, decision, now)
             (result,) = await self._committed([commit])
@@ -263,6 +279,7 @@ class Decider:
             else None,
             gain_event="conversion" if model.policy.unprompted else "click",
             idempotency=ask.idempotency,
+            catalog_version=model.catalog.version,
         )
 
     def _disown(self, commits: Iterable[Commit]) -> None:
@@ -293,7 +310,8 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
 
 
 def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed)
+    arm = terms.experiment.arm_of(ask.user_id)
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
@@ -302,6 +320,9 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         blocked=allowed.blocked,
         barred=allowed.barred,
         value=terms.value if ask.value is None else ask.value,
+        free_at=allowed.free_at,
+        time_zone=(ask.zone or terms.rules.zone).key,
+        arm=arm,
     )
 
 
@@ -321,26 +342,29 @@ def _not_sent(commit: Commit, now: float) -> Event:
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
-    return Answer(commit.answer, decision.reason, decision.model_version)
-
-
-def _fallback(ask: Ask, now: float) -> Answer:
-    return Answer(fallback_body(ask.user_id, now), Reason.FALLBACK, None)
+    return Answer(
+        commit.answer,
+        decision.reason,
+        decision.model_version,
+        decision.arm,
+        removals(decision),
+    )
 
 
 class _Repeated(msgspec.Struct):
     reason: Reason
     model_version: int | None
+    arm: Arm
 
 
 def _replay(ask: Ask, earlier: Replayed) -> Answer:
     """The first answer again, unless the key now comes with another question."""
+    told = msgspec.json.decode(earlier.answer, type=_Repeated)
     if ask.idempotency is None or ask.idempotency.fingerprint != earlier.fingerprint:
         problem = Problem(
             Kind.IDEMPOTENCY_KEY_REUSED,
             "This idempotency key was used before with another request; "
             "send the same request with it, or choose a new key.",
         )
-        return Answer(b"", Reason.FALLBACK, None, problem=problem)
-    told = msgspec.json.decode(earlier.answer, type=_Repeated)
-    return Answer(earlier.answer, told.reason, told.model_version, replayed=True)
+        return Answer(b"", Reason.FALLBACK, None, told.arm, problem=problem)
+    return Answer(earlier.answer, told.reason, told.model_version, told.arm, replayed=True)

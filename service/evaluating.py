@@ -63,6 +63,7 @@ def evaluate(asked: Question, html: Path | None, json: Path | None, *, judge: bo
     log = read_log(asked)
     comparison, names = _compared(log, asked)
     sys.stdout.write(report.table(comparison))
+    sys.stdout.writelines(f"{note}\n" for note in log.notes)
     held = _held_back(log, asked.prices)
     if html is not None:
         report.write_whole(html, report.page(comparison, held))

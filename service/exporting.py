@@ -12,18 +12,16 @@ Limit: labels of one shard at a time are held in memory, a 64th of the log.
 import hashlib
 import hmac
 import json
-from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.decision_log import row_to_json
 from engine.errors import BadInput
 from service.clock import SystemClock
+from service.outcomes import Outcomes
 from service.serving import use_store
 from service.settings import Settings
 from service.store.protocol import SHARDS, LogEntry, Store
@@ -64,33 +62,20 @@ async def _export(store: Store, settings: Settings, path: Path, *, trim: bool) -
     print(f"{written} decisions were written to {path}.")
     if trim:
         before_ms = int(1000 * (started - settings.retention_s))
-        dropped = sum([await store.trim_log(shard, before_ms) for shard in range(SHARDS)])
+        dropped = await store.trim_log(before_ms)
         print(f"{dropped} log entries older than the retention were dropped.")
 
 
-@dataclass(slots=True)
-class Known:
-    """What became of a decision, as far as the log tells."""
-
-    status: str = "open"
-    click: float | None = None
-    unsubscribe: float | None = None
-    conversion: float = 0.0
-
-
 async def records(store: Store, shard: int, secret: bytes) -> AsyncIterator[dict[str, Any]]:
-    """Every decision of one shard with its labels, oldest first."""
-    known: dict[str | None, Known] = defaultdict(Known)
+    """Every decision of one shard with its labels, oldest first, users under pseudonyms."""
+    outcomes = Outcomes()
     async for entry in _entries(store, shard):
-        if entry.kind == "labels":
-            found = known[entry.decision_id]
-            found.status, found.click = entry.status, entry.click
-            found.unsubscribe = entry.unsubscribe
-        elif entry.type == "conversion" and entry.status == "accepted":
-            known[entry.decision_id].conversion += 1.0 if entry.value is None else entry.value
+        outcomes.note(entry)
     async for entry in _entries(store, shard):
         if entry.kind == "decision":
-            yield _record(entry, known.get(entry.decision_id) or Known(entry.status), secret)
+            record = outcomes.record(entry)
+            record["user_id"] = pseudonym(secret, record["user_id"])
+            yield record
 
 
 async def _entries(store: Store, shard: int) -> AsyncIterator[LogEntry]:
@@ -99,19 +84,6 @@ async def _entries(store: Store, shard: int) -> AsyncIterator[LogEntry]:
         for entry in entries:
             yield entry
         after = entries[-1].entry_id
-
-
-def _record(entry: LogEntry, known: Known, secret: bytes) -> dict[str, Any]:
-    record = row_to_json(entry.row)
-    nothing = 0.0 if known.status == "resolved" else None
-    record["user_id"] = pseudonym(secret, record["user_id"])
-    return record | {
-        "status": known.status,
-        "censored": known.status == "censored",
-        "click": nothing if known.click is None else known.click,
-        "unsubscribe": nothing if known.unsubscribe is None else known.unsubscribe,
-        "conversion": known.conversion,
-    }
 
 
 def pseudonym(secret: bytes, user_id: str) -> str:

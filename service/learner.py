@@ -3,11 +3,11 @@
 It works in rounds. A round reads what has arrived, fixes a cut (one stream id per shard) that is
 stored before anything is applied, applies the lessons, and moves positions and model together under
 its fencing epoch. A learner that dies midway leaves the cut behind, and the next one applies the
-same lessons in the same order to the same model: the same weights, to the bit. That order is by
-decision id, which is random: in order of arrival a round would hold the clicks of a burst first and
-then its silences, and an online learner leans towards what it saw last. A learner that was paused
-and replaced finds its epoch stale and starts over from the checkpoint. It never reads a clock
-except to pace itself.
+same lessons in the same order to the same model: the same weights, to the bit. That order is by a
+keyed hash of the decision, which is random: in order of arrival a round would hold decisions that
+look alike side by side, and an online learner leans towards what it saw last. A learner that was
+paused and replaced finds its epoch stale and starts over from the checkpoint. It never reads a
+clock except to pace itself.
 """
 
 import asyncio
@@ -79,8 +79,7 @@ def apply(learner: Learner, shards: Sequence[Sequence[StreamEntry]]) -> int:
 
 
 def _shuffling(entry: StreamEntry) -> str:
-    """The random part of the decision's id, after its shard."""
-    return entry.decision_id[3:]
+    return entry.order
 
 
 class Rounds:

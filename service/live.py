@@ -1,53 +1,100 @@
-"""What one API worker decides with: the newest snapshot and catalog, swapped by reference.
+"""What one API worker decides with: the newest snapshot and configuration, swapped by reference.
 
-`refresh` is called every half second and whenever somebody asks for the model. A snapshot that
-cannot be read is refused with a log line and the one in use stays in use; only a worker that never
-had one is not ready.
+`refresh` is called every half second, whenever somebody asks for the model, and when a commit is
+refused because a newer configuration is in force. A snapshot that cannot be read is refused with a
+log line and the one in use stays in use; only a worker that never had one is not ready. So is a
+stored configuration, which then was written by another release: this worker, whose commits the
+store turns away, abstains until it is replaced.
 """
 
 import asyncio
+from collections.abc import Callable
+
+import msgspec
 
 from engine.catalog import Catalog, parse_message
 from engine.context import WARN_USE
-from engine.errors import ModelFormatError
+from engine.errors import BadInput, ModelFormatError
 from engine.learning import Priors
-from engine.policy import Model, Policy
+from engine.policy import Model
 from engine.snapshot import Snapshot, from_bytes
+from service.configuration.document import FILE, MESSAGE, PAUSE, Parts
 from service.logs import logger
-from service.store.protocol import Store
+from service.store.protocol import Store, StoredConfiguration
+from service.terms import Terms
 
 
 class Live:
-    """The model in use; `model` is None until the store was reached once."""
+    """The model in use; `model` is None until the store was reached once.
 
-    def __init__(self, store: Store, policy: Policy, priors: Priors) -> None:
+    Where a configuration file is named (`needs_file`), it is None until one was taken up too: no
+    rules are not the rules that somebody wrote.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        arrange: Callable[[Parts], Terms],
+        priors: Priors,
+        *,
+        needs_file: bool = False,
+    ) -> None:
         self._store = store
-        self._policy = policy
+        self._arrange = arrange
         self._priors = priors
+        self._needs_file = needs_file
+        self._unreadable: int | None = None
         self._refused: int | None = None
+        self._one_at_a_time = asyncio.Lock()
         self._warned = False
         self.snapshot = Snapshot.cold((priors.click, priors.unsubscribe))
         self.catalog = Catalog()
+        self.parts: Parts = {}
+        self.terms = arrange(self.parts)
         self.model: Model | None = None
 
     async def refresh(self) -> None:
         """Take up what is new; raises `StoreError`, and then what was in use stays in use."""
-        await self._refresh_catalog()
+        async with self._one_at_a_time:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        await self._refresh_configuration()
         await self._refresh_snapshot()
         known = self.model
+        if self._needs_file and FILE not in self.parts:
+            return
         if (
             known is None
             or known.snapshot is not self.snapshot
             or known.catalog is not self.catalog
         ):
-            self.model = Model(self._policy, self.snapshot, self.catalog)
+            self.model = Model(self.terms.policy, self.snapshot, self.catalog)
 
-    async def _refresh_catalog(self) -> None:
-        if await self._store.catalog_version() == self.catalog.version:
+    async def _refresh_configuration(self) -> None:
+        version = await self._store.configuration_version()
+        if version in (self.catalog.version, self._unreadable):
             return
-        version, bodies = await self._store.catalog()
+        stored = await self._store.configuration()
+        try:
+            self._take_up(stored)
+        except (BadInput, msgspec.DecodeError) as error:
+            self._unreadable = stored.version
+            logger().error("configuration refused", version=stored.version, error=str(error))
+
+    def _take_up(self, stored: StoredConfiguration) -> None:
+        """Terms are made anew only where more than messages changed: they hold what was learned."""
+        terms = self.terms
+        if _without_messages(stored.parts) != _without_messages(self.parts):
+            terms = self._arrange(stored.parts)
+        bodies = {
+            name.removeprefix(MESSAGE): body
+            for name, body in stored.parts.items()
+            if name.startswith(MESSAGE)
+        }
         messages = {name: parse_message(name, body) for name, body in sorted(bodies.items())}
-        self.catalog = Catalog(version, messages)
+        self.catalog = Catalog(stored.version, messages, PAUSE in stored.parts)
+        self.terms, self.parts = terms, stored.parts
 
     async def _refresh_snapshot(self) -> None:
         version = await self._store.current_version()
@@ -76,3 +123,7 @@ class Live:
 
     def _read(self, version: int, blob: bytes) -> Snapshot:
         return Snapshot(version, from_bytes(blob), (self._priors.click, self._priors.unsubscribe))
+
+
+def _without_messages(parts: Parts) -> dict[str, bytes]:
+    return {name: body for name, body in parts.items() if not name.startswith(MESSAGE)}

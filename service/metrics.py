@@ -7,6 +7,7 @@ Limit: the directory belongs to one run of the service; start the next with an e
 """
 
 import os
+from collections.abc import Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,6 +19,7 @@ from prometheus_client import (
 )
 
 from engine.decision import Reason
+from engine.explanation import CHANGES
 from service.store.protocol import EventStatus, EventType
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -28,7 +30,12 @@ _UNREADABLE = "unreadable"
 
 _registry = CollectorRegistry()
 _decisions = Counter(
-    "forbear_decisions", "Answers by reason; fallback: store or model out of reach.",
+    "forbear_decisions", "Answers by reason and arm; fallback: store or model out of reach.",
+    ["reason", "arm"], registry=_registry,
+)  # fmt: skip
+_blocked = Counter(
+    "forbear_blocked_messages",
+    "Messages that a rule kept back, by reason; a rule that keeps back every message counts once.",
     ["reason"], registry=_registry,
 )  # fmt: skip
 _events = Counter(
@@ -55,7 +62,8 @@ _slots_used = Gauge(
     registry=_registry, multiprocess_mode="mostrecent",
 )  # fmt: skip
 
-_by_reason = {reason: _decisions.labels(reason.value) for reason in Reason}
+_by_answer: dict[tuple[Reason, str], Counter] = {}
+_by_rule = {reason: _blocked.labels(reason.value) for reason in CHANGES}
 _by_event = {
     (kind, status.value): _events.labels(kind, status.value)
     for kind in [*(t.value for t in EventType), _UNREADABLE]
@@ -64,9 +72,18 @@ _by_event = {
 _by_route: dict[str, Histogram] = {}
 
 
-def decision(reason: Reason) -> None:
+def decision(reason: Reason, arm: str) -> None:
     """Count one answer."""
-    _by_reason[reason].inc()
+    counter = _by_answer.get((reason, arm))
+    if counter is None:
+        counter = _by_answer.setdefault((reason, arm), _decisions.labels(reason.value, arm))
+    counter.inc()
+
+
+def blocked(rules: Mapping[Reason, int]) -> None:
+    """Count what rules kept back of one decision."""
+    for reason, count in rules.items():
+        _by_rule[reason].inc(count)
 
 
 def event(kind: EventType | None, status: EventStatus) -> None:

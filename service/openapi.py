@@ -37,8 +37,9 @@ def declared(
     body: Record | Json | None = None,
     status: int = 200,
     headers: dict[str, str] | None = None,
+    query: dict[str, str] | None = None,
 ) -> Json:
-    """`openapi_extra` of a route: the key's scope, what it answers, its body, its headers."""
+    """`openapi_extra` of a route: the key's scope, what it answers, its body, its parameters."""
     success: Json = {"description": "Done."}
     if answer is not None:
         success["content"] = _json(answer)
@@ -48,10 +49,11 @@ def declared(
         route["description"] = f"Needs an API key with the scope `{scope.value}`."
     if body is not None:
         route["requestBody"] = {"required": True, "content": _json(body)}
-    if headers:
+    if headers or query:
         route["parameters"] = [
-            {"name": name, "in": "header", "description": text, "schema": {"type": "string"}}
-            for name, text in headers.items()
+            {"name": name, "in": place, "description": text, "schema": {"type": kind}}
+            for place, kind, given in (("header", "string", headers), ("query", "integer", query))
+            for name, text in (given or {}).items()
         ]
     return route
 

@@ -5,7 +5,7 @@ who reads it: what was given, what was expected, what to do. Code raises `Refuse
 `ForbearError`); only this file turns errors into responses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from engine.errors import BadInput, ForbearError, StoreError
 from service import metrics
+from service.configuration.faults import BadConfiguration
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SOON = {"Retry-After": "1"}
@@ -30,6 +31,7 @@ class Kind(Enum):
     FORBIDDEN = ("forbidden", 403)
     NOT_FOUND = ("not-found", 404)
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405)
+    CONFIGURATION_CHANGED = ("configuration-changed", 412)
     PAYLOAD_TOO_LARGE = ("payload-too-large", 413)
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415)
     INVALID_REQUEST = ("invalid-request", 422)
@@ -50,17 +52,18 @@ class Problem:
 
     kind: Kind
     detail: str
+    faults: Sequence[str] = ()
+    """Of a configuration: a sentence for each."""
 
     def to_json(self) -> bytes:
         """The problem object of RFC 9457."""
-        return msgspec.json.encode(
-            {
-                "type": f"/problems/{self.kind.slug}",
-                "title": self.kind.title,
-                "status": self.kind.status,
-                "detail": self.detail,
-            }
-        )
+        told: dict[str, object] = {
+            "type": f"/problems/{self.kind.slug}",
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+        }
+        return msgspec.json.encode(told | {"faults": self.faults} if self.faults else told)
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """The problem as a whole response; counted."""
@@ -71,9 +74,15 @@ class Problem:
 class Refused(ForbearError):
     """A request that is answered with a problem."""
 
-    def __init__(self, kind: Kind, detail: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        faults: Sequence[str] = (),
+    ) -> None:
         super().__init__(detail)
-        self.problem = Problem(kind, detail)
+        self.problem = Problem(kind, detail, faults)
         self.headers = headers
 
 
@@ -101,6 +110,9 @@ async def _on_forbear_error(_request: Request, error: Exception) -> Response:
 def _as_refused(error: Exception) -> Refused:
     if isinstance(error, Refused):
         return error
+    if isinstance(error, BadConfiguration):
+        first = _sentence(error.sentences[0])
+        return Refused(Kind.INVALID_REQUEST, first, faults=error.sentences)
     if isinstance(error, BadInput):
         return Refused(Kind.INVALID_REQUEST, _sentence(str(error)))
     if isinstance(error, StoreError):

@@ -24,6 +24,7 @@ from service.schemas import (
     DecisionRequest,
     EventBatch,
     EventRequest,
+    ExplainRequest,
     Name,
 )
 from service.store.protocol import Event, EventType, Idempotency
@@ -35,6 +36,9 @@ SKEW_AHEAD_S: Final = 300.0
 SKEW_BEHIND_S: Final = 86_400.0
 FIRST_YEAR, LAST_YEAR = 1970, 2200
 
+NOBODY: Final = "nobody"
+"""Stands for the user of a question about none that is stored."""
+
 NEEDS_DECISION = frozenset(
     {
         EventType.CLICK,
@@ -45,6 +49,7 @@ NEEDS_DECISION = frozenset(
 
 decision_decoder = msgspec.json.Decoder(DecisionRequest)
 batch_decoder = msgspec.json.Decoder(DecisionBatch)
+explain_decoder = msgspec.json.Decoder(ExplainRequest)
 event_decoder = msgspec.json.Decoder(EventRequest)
 events_decoder = msgspec.json.Decoder(EventBatch)
 object_decoder = msgspec.json.Decoder(dict[str, Any])
@@ -64,7 +69,7 @@ def read(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
 
 def read_ask(request: DecisionRequest, caller: Caller, clock: Clock) -> Ask:
     """One validated question; raises `Refused` for what no type can say."""
-    at = None if request.at is None else _seconds(request.at)
+    at = None if request.at is None else seconds(request.at)
     if at is not None and not clock.simulated:
         _check_skew(at, clock.now())
     if request.messages is not None:
@@ -78,6 +83,21 @@ def read_ask(request: DecisionRequest, caller: Caller, clock: Clock) -> Ask:
         at=at,
         zone=None if request.time_zone is None else _zone(request.time_zone),
         idempotency=_idempotency(request, caller),
+    )
+
+
+def read_supposed(request: ExplainRequest) -> Ask:
+    """A question that nobody asked; raises `Refused` for what no type can say."""
+    if request.messages is not None:
+        _check_distinct(request.messages)
+    for send in () if request.state is None else request.state.sends:
+        seconds(send.at)
+    return Ask(
+        user_id=request.user_id or NOBODY,
+        context=request.context,
+        value=request.value,
+        messages=None if request.messages is None else tuple(request.messages),
+        zone=None if request.time_zone is None else _zone(request.time_zone),
     )
 
 
@@ -129,7 +149,8 @@ def _zone(key: str) -> ZoneInfo:
         raise Refused(Kind.INVALID_REQUEST, f"`time_zone`: {error}.") from None
 
 
-def _seconds(at: datetime) -> float:
+def seconds(at: datetime) -> float:
+    """Seconds since the epoch; raises `Refused` for a year that no service has lived in."""
     if not FIRST_YEAR <= at.year < LAST_YEAR:
         raise Refused(
             Kind.INVALID_REQUEST,
@@ -159,7 +180,7 @@ def read_event(body: msgspec.Raw, clock: Clock) -> Event:
             Kind.INVALID_REQUEST,
             f"`decision_id` is missing, and a {request.type.value} event needs it; add it.",
         )
-    at = None if request.at is None else _seconds(request.at)
+    at = None if request.at is None else seconds(request.at)
     now = clock.arrival(at)
     return Event(
         event_id=request.event_id,

@@ -28,6 +28,7 @@ UserId: TypeAlias = Annotated[Name, Meta(examples=["u42"])]
 Candidates: TypeAlias = Annotated[
     list[Name], Meta(max_length=MOST_CANDIDATES, examples=[["spring_sale", "digest"]])
 ]
+ZoneName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")]
 Time: TypeAlias = Annotated[datetime, Meta(tz=True, examples=["2026-11-22T10:00:00Z"])]
 
 
@@ -39,7 +40,7 @@ class DecisionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of the user: name -> number, string or boolean; null is not a value."""
     value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
     """Worth of one click of this user; the configured one if left out."""
-    time_zone: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")] | None = None
+    time_zone: ZoneName | None = None
     """The user's IANA time zone, e.g. Europe/Berlin: quiet hours are in it."""
     messages: Candidates | None = None
     """Ids to choose among; the whole catalog if left out, nothing (abstain) if empty."""
@@ -55,6 +56,41 @@ class DecisionBatch(Struct, frozen=True, forbid_unknown_fields=True):
     """Up to 1,000 requests; each is answered in its place, a bad one by a problem object."""
 
     decisions: Annotated[list[Raw], Meta(max_length=MOST_ITEMS)]
+
+
+class SupposedSend(Struct, frozen=True, forbid_unknown_fields=True):
+    """A send the user is supposed to have had."""
+
+    at: Time
+    message: Name | None = None
+    """Null: somebody else's."""
+
+
+class SupposedState(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user is supposed to have behind him."""
+
+    sends: Annotated[list[SupposedSend], Meta(max_length=MOST_ITEMS)] = []
+    burden: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
+    """At the time asked about; the one that follows from `sends` if left out."""
+    unsubscribed: bool = False
+
+
+class ExplainRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """What would be answered, and why? Nothing is recorded, counted or reserved."""
+
+    context: Annotated[Features, Meta(examples=[{"country": "DE", "tenure_days": 12}])]
+    user_id: Name | None = None
+    """A real user, as he stands now; without him and `state`, one never seen."""
+    state: SupposedState | None = None
+    """Instead of what is stored of the user."""
+    value: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
+    """Worth of one click of this user; the configured one if left out."""
+    time_zone: ZoneName | None = None
+    """The user's IANA time zone, e.g. Europe/Berlin: quiet hours are in it."""
+    messages: Candidates | None = None
+    """Ids to choose among; the whole catalog if left out."""
+    at: Time | None = None
+    """Any time, past or to come; now if left out."""
 
 
 class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -127,6 +163,8 @@ class ProblemObject(Struct, frozen=True):
     title: str
     status: int
     detail: str
+    faults: list[str] | UnsetType = UNSET
+    """Of a configuration: a sentence for each fault, with its line."""
 
 
 class MessageBody(Struct, frozen=True):
@@ -148,7 +186,9 @@ class MessageBody(Struct, frozen=True):
     cooldown_s: float = 0.0
     """Least time between two sends of this message to one user, in seconds."""
     transactional: bool = False
-    """Passes quiet hours, gap and caps, never an unsubscribe; counts as a send like any other."""
+    """Passes days, quiet hours, gap and caps, never an unsubscribe; counts as any other send."""
+    tier: int = 0
+    """Where messages of several tiers may be sent, only those of the highest are candidates."""
 
 
 class CatalogAnswer(Struct, frozen=True):
@@ -181,6 +221,12 @@ class DecisionRecord(Struct, frozen=True):
     events: list[ReportedEvent]
 
 
+class Explanation(Struct, frozen=True):
+    """The record of a decision that was not made; its action is the best, by net, of this model."""
+
+    decision: dict[str, Any]
+
+
 class UserAnswer(Struct, frozen=True):
     """A user's state; a user never seen has the state every user starts with."""
 
@@ -193,6 +239,23 @@ class UserAnswer(Struct, frozen=True):
     clicks: int
     first_seen_at: str | None
     last_send_at: str | None
+
+
+class UserExport(Struct, frozen=True):
+    """Everything that is stored about one user."""
+
+    user_id: str
+    at: str
+    state: dict[str, Any]
+    decisions: list[dict[str, Any]]
+    """With candidates, blocked messages and labels, as they are in an exported log."""
+    events: list[dict[str, Any]]
+    open_decisions: list[str]
+    """Ids of decisions that events can still refer to."""
+    event_ids: list[str]
+    """Known, so that a repetition is a duplicate."""
+    idempotency_records: list[str]
+    """Names, which are hashes."""
 
 
 class Erasure(Struct, frozen=True):
@@ -214,6 +277,60 @@ class ModelAnswer(Struct, frozen=True):
     """Lessons stored but not yet learned."""
     positions: list[str]
     """Last lesson applied, by shard of the event stream."""
+
+
+class ConfigurationFile(Struct, frozen=True):
+    """The file that the configuration is taken from whenever it changes."""
+
+    name: str
+    faults: list[str]
+    """What is wrong with it now; while there is anything, it is not taken up."""
+
+
+class ConfigurationAnswer(Struct, frozen=True):
+    """The configuration in force, in the form in which it can be put back."""
+
+    version: int
+    """Raised by every change of any part."""
+    configuration: dict[str, Any]
+    """Rules, prices and messages as far as they are said; the rest is as the environment has it."""
+    paused: bool
+    """Whether the kill switch is on; see /v1/pause."""
+    file: ConfigurationFile | None
+
+
+class AuditChange(Struct, frozen=True):
+    """A part of the configuration before and after; null where there was or is none."""
+
+    part: str
+    """A section such as rules, "message/" and an id, "pause", or "file" with its hash."""
+    before: Any
+    after: Any
+
+
+class AuditRecord(Struct, frozen=True):
+    """One change: all of it came into force together."""
+
+    version: int
+    """That it led to."""
+    at: str
+    by: str
+    """The id of the API key, or "file"."""
+    changes: list[AuditChange]
+
+
+class AuditAnswer(Struct, frozen=True):
+    """Changes of the configuration, newest first."""
+
+    entries: list[AuditRecord]
+    next: int | None
+    """`before` of the next page; null when this was the last."""
+
+
+class PauseAnswer(Struct, frozen=True):
+    """Whether the kill switch is on."""
+
+    paused: bool
 
 
 class Status(Struct, frozen=True):

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from service.auth import Caller, KeyRing, Scope
 from service.clock import Clock
+from service.configuration.watched_file import WatchedFile
 from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
@@ -28,6 +29,8 @@ class Services:
     """For single questions; `decider` takes whole batches."""
     keys: KeyRing
     sweeper: Sweeper
+    file: WatchedFile | None = None
+    """The configuration file, where one is named."""
     draining: bool = False
     """Set when the worker is about to stop: it still answers but wants no new callers."""
 

@@ -25,6 +25,8 @@ from service import learner, logs, supervisor
 from service.app import create_app
 from service.assembly import assemble, open_store, priors
 from service.auth import ensure_first_key
+from service.configuration.checking import check
+from service.configuration.command import read_bytes
 from service.metrics import SHARED_DIRECTORY
 from service.settings import Settings
 from service.store.embedded import Server, start_server
@@ -131,6 +133,8 @@ def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> No
 def run_all(settings: Settings) -> int:
     """Server, learner and API workers together; the exit code."""
     logs.configure(settings.log_level)
+    if settings.config is not None:  # a mistake is told before anything is started
+        check(read_bytes(settings.config), settings.config.name)
     listening = listen(settings)
     with _shared_metrics(settings) as shared, with_server(settings) as place:
         _announce(place.settings, listening)

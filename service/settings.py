@@ -21,11 +21,13 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from engine.arms import parse_arms
 from engine.errors import BadInput
 from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import parse_caps, parse_tag_caps
+from engine.week import parse_days
 
 PREFIX = "FORBEAR_"
 HOUR = 3600.0
@@ -51,9 +53,11 @@ def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
     return check
 
 
+Arms = Annotated[str, AfterValidator(_readable_by(parse_arms))]
 Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
 TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
 Hours = Annotated[str, AfterValidator(_readable_by(parse_quiet_hours))]
+Days = Annotated[str, AfterValidator(_readable_by(parse_days))]
 Zone = Annotated[str, AfterValidator(_readable_by(time_zone))]
 
 
@@ -72,6 +76,10 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default=Path(".forbear"),
         description="Where the embedded server keeps its data.",
+    )
+    config: Path | None = Field(
+        default=None,
+        description="The team's configuration, a YAML file; what it says overrides settings here.",
     )
     redis_url: SecretStr | None = Field(
         default=None,
@@ -153,6 +161,18 @@ class Settings(BaseSettings):
         le=3650 * DAY,
         description="How long decisions and event ids are kept.",
     )
+    log_retention_s: Seconds = Field(
+        90 * DAY, description="How long the decision log is kept; export what is needed for longer."
+    )
+    user_retention_s: float = Field(
+        400 * DAY,
+        ge=33 * DAY,
+        le=3650 * DAY,
+        description="How long the state of a user nobody hears of is kept; an opt-out stays.",
+    )
+    idempotency_s: float = Field(
+        DAY, ge=60, le=30 * DAY, description="How long an answer can be asked for again by its key."
+    )
 
     # how much is taken on
     max_body_bytes: Count = Field(4 * 1024 * 1024, description="Largest request body.")
@@ -173,10 +193,27 @@ class Settings(BaseSettings):
     tag_caps: TagCaps = Field(
         "", description="The same for messages with a tag: offer:1/7d news:3/7d."
     )
+    days: Days = Field(
+        "", description="Days of the user's week on which sends are allowed, by blanks: mon tue."
+    )
     quiet_hours: Hours = Field(
         "", description="Time of the user's day in which nothing is sent: 21:00-08:00."
     )
     time_zone: Zone = Field("UTC", description="IANA time zone of users whose request names none.")
+
+    # arms for measurement
+    arms: Arms = Field(
+        "", description="Shares of users kept apart: holdout:0.05 random:0.01; the rest: bandit."
+    )
+    experiment: str = Field(
+        "forbear", description="Name of the assignment to arms; another deals all users anew."
+    )
+    usual_caps: Caps = Field(
+        "", description="Most sends to a user whose arm is business_as_usual, like the caps."
+    )
+    shadow: bool = Field(
+        default=False, description="Decide and write down, but answer nothing to send."
+    )
 
     # secrets and logs
     api_keys: SecretStr | None = Field(
@@ -198,6 +235,10 @@ class Settings(BaseSettings):
         waits = (self.click_window_s, self.unsubscribe_window_s, self.confirm_window_s)
         if self.retention_s <= max(waits):
             raise ValueError("retention_s: expected more than the longest window")
+        if self.log_retention_s < self.retention_s + DAY:
+            raise ValueError("log_retention_s: expected retention_s and a day more, or longer")
+        if self.user_retention_s < self.retention_s:
+            raise ValueError("user_retention_s: expected no less than retention_s")
         return self
 
 

@@ -24,6 +24,7 @@ from engine.decision import Floats
 from engine.snapshot import to_bytes
 from service.auth import new_key
 from service.clock import wait
+from service.configuration.changing import Author, put_message
 from service.settings import load_settings
 from service.store.embedded import start_server
 from service.store.protocol import SHARDS
@@ -151,7 +152,7 @@ async def _prepared(url: str) -> None:
         url, half_life_s=settings.burden_half_life_s, tombstone_secret=PSEUDONYM_KEY.encode()
     )
     for message in catalog().messages.values():
-        await store.put_message(message.id, message.to_json())
+        await put_message(store, message, Author("benchmark", 0.0))
     epoch = await store.acquire_lease("benchmark", 60.0)
     if epoch is None:
         raise RuntimeError("the new store already has a learner")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from engine.learning import Learner, Lesson
-from engine.outcome import DelayLaws, HeadName, Windows, slices
+from engine.outcome import REST, DelayLaws, HeadName, Windows, slices
 from engine.worlds.population import Population
 from engine.worlds.world import AT_ONCE, CLICK, Events
 
@@ -77,11 +77,13 @@ class _Labels:
         default_factory=lambda: {"click": 0.0, "unsubscribe": 0.0}
     )
     settled: set[HeadName] = field(default_factory=set)
+    clicked_at: float | None = None
+    """Of a click that waits for the next slice."""
     counted: bool = False
 
 
 class Lessons:
-    """Sends as the engine's lessons: negatives in slices as they fall due, positives on arrival."""
+    """Sends as the engine's lessons, each when the engine's rule (`engine.outcome`) says so."""
 
     def __init__(self, learner: Learner, windows: Windows) -> None:
         self._learner, self._windows = learner, windows
@@ -107,8 +109,11 @@ class Lessons:
             head: HeadName = "click" if kind == CLICK else "unsubscribe"
             send = self._open.get((user, step))
             if send is not None and head not in send.settled and at < self._end(send, head):
-                self._teach(send, head, 1, 1.0, at)
                 send.settled.add(head)
+                if head == "click" and send.taught["click"] < 1.0 - REST:
+                    send.clicked_at = at
+                else:
+                    self._teach(send, head, 1, 1.0, at)
         self._silence(until * DAY)
 
     def _end(self, send: _Labels, head: HeadName) -> float:
@@ -119,7 +124,10 @@ class Lessons:
         while self._due and self._due[0][0] < until:
             due, _, key, head, mass = heapq.heappop(self._due)
             send = self._open[key]
-            if head not in send.settled:
+            if head == "click" and send.clicked_at is not None:
+                self._teach(send, head, 1, 1.0, send.clicked_at)
+                send.clicked_at = None
+            elif head not in send.settled:
                 self._teach(send, head, 0, mass, due)
                 send.taught[head] += mass
             send.slices -= 1

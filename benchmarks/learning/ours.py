@@ -1,9 +1,10 @@
 """Forbear in a simulated world: the engine's own `decide` and `Learner`, in one process.
 
 What the service does with streams and deadlines is done here with a heap: a negative is taught in
-slices as they fall due, a positive on arrival, each outcome only within its window; burden, the
-time of the last send and the mean gap are kept as the engine keeps them, with the half-life it
-believes in. A new snapshot is published after every step. Limit: no caps and no deferred sends.
+slices as they fall due, a click with the next of them, an unsubscribe on arrival, each only within
+its window; burden, the time of the last send and the mean gap are kept as the engine keeps them,
+with the half-life it believes in. A new snapshot is published after every step. Limit: no caps and
+no deferred sends.
 """
 
 import heapq
@@ -16,7 +17,7 @@ from engine.catalog import Catalog
 from engine.catalog import Message as CatalogMessage
 from engine.decision import Decision, Request, UserState
 from engine.learning import Learner, Lesson, Priors
-from engine.outcome import HeadName, Slice, Windows, slices
+from engine.outcome import REST, HeadName, Slice, Windows, slices
 from engine.policy import Drawn, Model, Policy, decide
 from engine.worlds.world import ABSTAIN_INDEX, CLICK, Batch, Events, Ints, World
 
@@ -35,6 +36,8 @@ class Open:
         default_factory=lambda: {"click": 0.0, "unsubscribe": 0.0}
     )
     settled: set[HeadName] = field(default_factory=set)
+    clicked_at: float | None = None
+    """Of a click that waits for the next slice."""
     counted: bool = False
     """Its context has been counted by a first lesson."""
 
@@ -69,20 +72,26 @@ class Feedback:
             taught += self._silence(at)
             send = self._open.get(key)
             if send is not None and head not in send.settled and at < send.at + self._window(head):
-                taught.append(send.lesson(head, 1, 1.0, at))
                 send.settled.add(head)
+                if head == "click" and send.taught["click"] < 1.0 - REST:
+                    send.clicked_at = at
+                else:
+                    taught.append(send.lesson(head, 1, 1.0, at))
         return taught + self._silence(until)
 
     def _window(self, head: HeadName) -> float:
         return self._windows.click if head == "click" else self._windows.unsubscribe
 
     def _silence(self, until: float) -> list[Lesson]:
-        """Negative slices that fall due before `until`."""
+        """What the slices that fall due before `until` teach."""
         taught = []
         while self._due and self._due[0][0] < until:
             due, _, key, one = heapq.heappop(self._due)
             send = self._open[key]
-            if one.head not in send.settled:
+            if one.head == "click" and send.clicked_at is not None:
+                taught.append(send.lesson("click", 1, 1.0, send.clicked_at))
+                send.clicked_at = None
+            elif one.head not in send.settled:
                 taught.append(send.lesson(one.head, 0, one.mass, due))
                 send.taught[one.head] += one.mass
             send.slices -= 1

@@ -4,6 +4,6 @@ Where to look. Whether to trust a number: `diagnostics`, `calibration`. The numb
 (formulas on arrays), `sums` and `estimates` (the same, streamed). How sure: `intervals`,
 `vw_intervals`, `anytime`, `bootstrap`. Which policies: `policies`, `specs`, `best_single`. Run it:
 `compare` (over `passes`, `totals`, `scoring`), `on_ray`. Let it through: `gate`. Show it: `report`,
-`plots`, `abstention`, `sensitivity`. A policy that learns: `learning_replay`. Logs: `log`,
-`readers`.
+`plots`, `abstention`, `sensitivity`. A policy that learns: `learning_replay`. Arms against each
+other, without any weights: `by_arm`. Logs: `log`, `readers`.
 """

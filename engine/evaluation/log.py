@@ -90,6 +90,7 @@ class Log:
     named_users: bool = True  # False: every row is a user of its own, nothing to cluster by
     feature_names: tuple[str, ...] = ()
     unprompted: frozenset[str] = frozenset()  # outcomes that also happen without a send
+    notes: tuple[str, ...] = ()  # what a reader of the results should know of the rows
 
     def batches(self, rows: int = CHUNK_ROWS) -> Iterator[LoggedBatch]:
         """Checked chunks; the first bad row ends the reading with one sentence."""

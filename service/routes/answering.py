@@ -1,5 +1,6 @@
 """Answers in the shapes that the published schema promises."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -8,9 +9,11 @@ from starlette.responses import Response
 _encoder = msgspec.json.Encoder()
 
 
-def json_answer(record: msgspec.Struct, status: int = 200) -> Response:
+def json_answer(
+    record: msgspec.Struct, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """A record as a JSON response."""
-    return Response(_encoder.encode(record), status, media_type="application/json")
+    return Response(_encoder.encode(record), status, headers, "application/json")
 
 
 def time_text(seconds: float) -> str:

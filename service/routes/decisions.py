@@ -5,23 +5,37 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from engine import decision_log
+from engine.explanation import with_best_action
 from service import metrics
 from service.auth import Caller, Scope
 from service.deciding import Answer, Ask
+from service.explaining import supposed_user, told
 from service.openapi import declared, reference
 from service.problems import Kind, Refused
-from service.reading import batch_decoder, decision_decoder, read, read_ask, with_key
+from service.reading import (
+    batch_decoder,
+    decision_decoder,
+    explain_decoder,
+    read,
+    read_ask,
+    read_supposed,
+    seconds,
+    with_key,
+)
 from service.routes.answering import json_answer, time_text
 from service.schemas import (
     DecisionAnswer,
     DecisionBatch,
     DecisionRecord,
     DecisionRequest,
+    ExplainRequest,
+    Explanation,
     Labels,
     ProblemObject,
     ReportedEvent,
 )
 from service.services import Services, authorize, json_body, services
+from service.store.protocol import StoredUser
 
 router = APIRouter(tags=["decisions"])
 
@@ -55,7 +69,7 @@ async def decide(request: Request) -> Response:
     asked = read(await json_body(request), decision_decoder)
     asked = with_key(asked, request.headers.get(_KEY_HEADER))
     answer = await held.gathering.decide(read_ask(asked, caller, held.clock))
-    metrics.decision(answer.reason)
+    _count(answer)
     if answer.problem is not None:
         return answer.problem.response()
     replayed = {"Idempotent-Replayed": "true"} if answer.replayed else None
@@ -93,8 +107,13 @@ def _ask_or_problem(item: msgspec.Raw, caller: Caller, held: Services) -> Ask | 
 
 
 def _part(answer: Answer) -> bytes:
-    metrics.decision(answer.reason)
+    _count(answer)
     return answer.body if answer.problem is None else answer.problem.to_json()
+
+
+def _count(answer: Answer) -> None:
+    metrics.decision(answer.reason, answer.arm)
+    metrics.blocked(answer.removals)
 
 
 @router.get(
@@ -112,11 +131,36 @@ async def look_up(request: Request, decision_id: str) -> Response:
             "No decision of this id is kept; expected one answered within the retention time: "
             "check the id, or look in the exported log.",
         )
-    decision = decision_log.to_json(decision_log.from_row(stored.row))
+    decision = decision_log.from_row(stored.row)
     record = DecisionRecord(
-        decision=decision | {"at": time_text(decision["at"])},
+        decision=told(decision, services(request).live.catalog),
         labels=Labels(stored.click, stored.unsubscribe),
         status=stored.status,
         events=[ReportedEvent(kind, time_text(at)) for kind, at in stored.events],
     )
     return json_answer(record)
+
+
+@router.post(
+    "/v1/decisions/explain",
+    summary="What would be answered, and why: nothing is recorded, counted or reserved",
+    openapi_extra=declared(Scope.READ, Explanation, body=ExplainRequest),
+)
+async def explain(request: Request) -> Response:
+    """Every message with its terms, or the rule that blocks it and what would have to change."""
+    await authorize(request, Scope.READ)
+    held = services(request)
+    asked = read(await json_body(request), explain_decoder)
+    now = held.clock.now() if asked.at is None else seconds(asked.at)
+    ask = read_supposed(asked)
+    catalog = held.live.catalog
+    if asked.state is not None:
+        user = supposed_user(asked.state, catalog, now, held.settings.burden_half_life_s)
+    elif asked.user_id is not None:
+        user = await held.store.user(asked.user_id)
+    else:
+        user = StoredUser()
+    decision = with_best_action(held.decider.suppose(ask, user, now))
+    record = told(decision, catalog)
+    del record["decision_id"]
+    return json_answer(Explanation(record))

@@ -41,6 +41,11 @@ async def _missing(held: Services) -> str | None:
             "The store cannot be reached, so decisions are answered with the fallback and events "
             "are refused; start it, or correct REDIS_URL."
         )
+    if held.live.model is None and held.file is not None and held.file.faults:
+        return (
+            f"The configuration file has never been taken up ({held.file.faults[0]}), so decisions "
+            "are answered with the fallback; correct it."
+        )
     if held.live.model is None:
         return (
             "No model has been loaded yet, so decisions are answered with the fallback; "

@@ -3,12 +3,15 @@
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from engine.catalog import Catalog, Message, parse_message
+from engine.catalog import MOST_MESSAGES, Catalog, Message, parse_message
+from engine.errors import BadInput
 from service.auth import Scope
+from service.configuration import changing
 from service.openapi import declared
 from service.problems import Kind, Refused
 from service.reading import object_decoder, read
 from service.routes.answering import json_answer
+from service.routes.versions import IF_MATCH, author, etag
 from service.schemas import CatalogAnswer, MessageBody
 from service.services import authorize, json_body, services
 
@@ -22,7 +25,8 @@ async def list_messages(request: Request) -> Response:
     """Every message."""
     await authorize(request, Scope.READ)
     catalog = await _catalog(request)
-    return json_answer(CatalogAnswer(catalog.version, list(catalog.messages.values())))
+    answer = CatalogAnswer(catalog.version, list(catalog.messages.values()))
+    return json_answer(answer, headers=etag(catalog.version))
 
 
 @router.get(
@@ -33,39 +37,42 @@ async def list_messages(request: Request) -> Response:
 async def get_message(request: Request, message_id: str) -> Response:
     """One message."""
     await authorize(request, Scope.READ)
-    message = (await _catalog(request)).messages.get(message_id)
+    catalog = await _catalog(request)
+    message = catalog.messages.get(message_id)
     if message is None:
         raise _unknown(message_id)
-    return json_answer(message)
+    return json_answer(message, headers=etag(catalog.version))
 
 
 @router.put(
     "/v1/messages/{message_id}",
     summary="Add or replace a message",
-    openapi_extra=declared(Scope.ADMIN, Message, body=MessageBody),
+    openapi_extra=declared(Scope.ADMIN, Message, body=MessageBody, headers=IF_MATCH),
 )
 async def put_message(request: Request, message_id: str) -> Response:
     """The message as it is now held; 201 when it is new."""
-    await authorize(request, Scope.ADMIN)
+    caller = await authorize(request, Scope.ADMIN)
     body = await json_body(request)
     read(body, object_decoder)
     message = parse_message(message_id, body)
+    _check_room(await _catalog(request), message_id)
     held = services(request)
-    new = await held.store.put_message(message_id, message.to_json())
+    new = await changing.put_message(held.store, message, author(request, caller, held))
     await held.live.refresh()
-    return json_answer(message, 201 if new else 200)
+    return json_answer(message, 201 if new else 200, etag(held.live.catalog.version))
 
 
 @router.delete(
     "/v1/messages/{message_id}",
     summary="Remove a message",
-    openapi_extra=declared(Scope.ADMIN, None, status=204),
+    openapi_extra=declared(Scope.ADMIN, None, status=204, headers=IF_MATCH),
 )
 async def delete_message(request: Request, message_id: str) -> Response:
     """Nothing; decisions already made keep what they were made with."""
-    await authorize(request, Scope.ADMIN)
+    caller = await authorize(request, Scope.ADMIN)
     held = services(request)
-    if not await held.store.delete_message(message_id):
+    made_by = author(request, caller, held)
+    if not await changing.delete_message(held.store, message_id, made_by):
         raise _unknown(message_id)
     await held.live.refresh()
     return Response(status_code=204)
@@ -76,6 +83,14 @@ async def _catalog(request: Request) -> Catalog:
     live = services(request).live
     await live.refresh()
     return live.catalog
+
+
+def _check_room(catalog: Catalog, message_id: str) -> None:
+    if message_id not in catalog.messages and len(catalog.messages) >= MOST_MESSAGES:
+        raise BadInput(
+            f"the catalog already holds {MOST_MESSAGES:,} messages; expected no more, because "
+            "every worker holds them all: delete those that are over"
+        )
 
 
 def _unknown(message_id: str) -> Refused:

@@ -6,11 +6,29 @@ from starlette.responses import Response
 from engine.burden import decayed
 from service.auth import Scope
 from service.openapi import declared
+from service.person import everything
 from service.routes.answering import json_answer, time_text_or_null
-from service.schemas import Erasure, UserAnswer
+from service.schemas import Erasure, UserAnswer, UserExport
 from service.services import authorize, services
 
 router = APIRouter(tags=["users"])
+
+
+@router.get(
+    "/v1/users/{user_id:path}/export",
+    summary="Everything that is stored about a user",
+    openapi_extra=declared(Scope.READ, UserExport),
+)
+async def export_user(request: Request, user_id: str) -> Response:
+    """State, decisions with their candidates and labels, events; what erasure would delete.
+
+    Of a user whose id ends in "/export", only this is to be had.
+    """
+    await authorize(request, Scope.READ)
+    held = services(request)
+    half_life = held.settings.burden_half_life_s
+    found = await everything(held.store, user_id, held.clock.now(), half_life)
+    return json_answer(UserExport(**found))
 
 
 @router.get(

@@ -7,7 +7,8 @@ works unchanged. Scripts get the tag as their only key and build the names below
 
 Per shard ({sNN} = "{s00}" to "{s63}"):
 
-    {sNN}:u:USER         hash    the user's state
+    {sNN}:u:USER         hash    the user's state; expires when nobody asks about or reports of the
+                                 user for long
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
                                  x "1" when unsubscribed, d decisions, s sends, c clicks,
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
@@ -24,22 +25,32 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";
                                  of each head: ce ue window end (no such label),
-                                 cl ul label (open), "none" once censored, ct ut mass taught (0)
-    {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; kept 24 hours
+                                 cl ul label (open), "none" once censored, ct ut mass taught (0),
+                                 ch arrival of a click that is still to be taught (none)
+    {sNN}:i:NAME         string  an idempotency record: fingerprint, newline, answer; expires
     {sNN}:due            zset    decisions by their next deadline (seconds), one member each
-    {sNN}:lessons        stream  what the learner reads: d decision, h head, y label, w weight,
-                                 t taught, l delay, f "1" for a decision's first, x teaching
+    {sNN}:lessons        stream  what the learner reads: o keyed pseudonym of the decision, h head,
+                                 y label, w weight, t taught, l delay, f "1" for a decision's first,
+                                 x teaching. Names nobody, so erasure leaves it alone
     {sNN}:log            stream  the decision log: entries of kind "decision" (u user, d decision,
-                                 status, row, teaching, slices), "labels" (d, status, click,
-                                 unsubscribe; the last one of a decision holds) and "event" (u, d,
-                                 id, type, now, at, value, status). Decisions refer to their entry:
-                                 trim it only behind the exporter and behind the retention
-    {sNN}:tombstones     set     keyed hashes of erased users who had unsubscribed
+                                 status, row, teaching, order: the lessons' o, slices), "labels" (u,
+                                 d, status, click, unsubscribe; the last one of a decision holds)
+                                 and "event" (u, d, id, type, now, at, value, status). Decisions
+                                 refer to their entry: it is trimmed behind their retention
+    {sNN}:tombstones     set     keyed hashes of unsubscribed users: what remains of the opt-out
+                                 when their state is erased or expires
+    {sNN}:catalog        string  version of the configuration in force: a decision made with an
+                                 older one is refused; written before a change is acknowledged
 
 Under tags of their own:
 
-    {catalog}:messages   hash    message id -> body
-    {catalog}:version    string  raised by every change
+    {catalog}:parts      hash    the configuration: name of a part -> JSON. A section of the
+                                 configuration file, "message/ID", "pause" while the kill switch is
+                                 on, "file" the hash of the file last taken up
+    {catalog}:version    string  raised by every change of any part
+    {catalog}:audit      zset    the last changes by version: MessagePack
+                                 [version, at, by, [[part, before, after], ...]]
+    {catalog}:audit_bytes string size of all that stands before and after in it
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -61,8 +72,7 @@ FORMAT_KEY = "forbear:format"
 FORMAT_VERSION = b"1"
 """Raised when an older service would misread what a newer one writes, or the reverse."""
 
-CATALOG_MESSAGES = "{catalog}:messages"
-CATALOG_VERSION = "{catalog}:version"
+CATALOG = "{catalog}"
 ACCESS_KEYS = "{access}:keys"
 LEARNER = "{learner}"
 
@@ -98,6 +108,11 @@ def lessons_key(shard: int) -> str:
 def tombstone(secret: bytes, user_id: str) -> bytes:
     """What is left of an erased user: HMAC-SHA256 of the id, worthless without the secret."""
     return hmac.digest(secret, user_id.encode(), "sha256")
+
+
+def lesson_order(secret: bytes, decision_id: str) -> str:
+    """How lessons name their decision: a random place in a round, leading back with the secret."""
+    return hmac.digest(secret, b"lesson " + decision_id.encode(), "sha256")[:8].hex()
 
 
 def idempotency_name(key: str) -> bytes:

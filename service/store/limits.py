@@ -14,8 +14,27 @@ RETENTION_S = 9 * DAY_S
 """Default life of a decision and of an event id."""
 MIN_RETENTION_S = 8 * DAY_S
 """Senders may repeat an event for a week and a day; within that it is a duplicate."""
+USERS_S = 400 * DAY_S
+"""Default life of the state of a user nobody hears of: who comes once a year stays."""
+MIN_USERS_S = 33 * DAY_S
+"""Caps and cooldowns look back 31 days, and senders' clocks disagree."""
+IDEMPOTENCY_S = DAY_S
+"""Default life of an answer kept for a request that may be repeated."""
 MODELS_KEPT = 5
 ROUNDS_KEPT = 1_000
+AUDIT_ENTRIES = 1_000
+AUDIT_BYTES = 16 * 1024 * 1024
+"""Of the bodies before and after; beyond either bound the oldest changes are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long a deployment keeps things, in seconds."""
+
+    decisions_s: int = RETENTION_S
+    """And ids of events."""
+    users_s: int = USERS_S
+    idempotency_s: int = IDEMPOTENCY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +46,11 @@ class Rules:
     retention_s: int
     """Decisions, and ids of events, are kept this long: longer than any window."""
     tombstone_secret: bytes
-    """Key of the hashes that erased users leave; losing it loses their opt-outs."""
+    """Key of the hashes that unsubscribed users leave; losing it loses the opt-outs of those who
+    were erased or not heard of for long."""
+    users_s: int = USERS_S
+    """A user's state is kept this long after the last decision or event; an opt-out for ever."""
+    idempotency_s: int = IDEMPOTENCY_S
 
     def __post_init__(self) -> None:
         if not self.half_life_s > 0.0:
@@ -37,6 +60,13 @@ class Rules:
                 f"decisions would be kept {self.retention_s / DAY_S:g} days; give at least 8, so "
                 "that an event repeated within a week is known as a duplicate."
             )
+        if self.users_s < max(MIN_USERS_S, self.retention_s):
+            raise BadInput(
+                f"users' states would be kept {self.users_s / DAY_S:g} days; give at least 33, and "
+                "not less than decisions are kept, so that every cap can look back."
+            )
+        if self.idempotency_s < 1:
+            raise BadInput("idempotency records would be kept less than 1 s; give at least that.")
         if not self.tombstone_secret:
             raise BadInput("the secret of the tombstones is empty; give at least one byte.")
 

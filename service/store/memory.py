@@ -11,9 +11,16 @@ from collections.abc import Mapping, Sequence
 from engine.attribution import CONFIRMING
 from engine.burden import decayed
 from engine.history import BY_OTHERS
-from service.store.keys import idempotency_name, shard_of, shard_of_decision, tombstone
+from service.store.keys import (
+    idempotency_name,
+    lesson_order,
+    shard_of,
+    shard_of_decision,
+    tombstone,
+)
 from service.store.limits import RETENTION_S, Rules
-from service.store.memory_learning import MemoryCatalog, MemoryLearning
+from service.store.memory_configuration import MemoryConfiguration
+from service.store.memory_learning import MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
     SHARDS,
@@ -23,6 +30,7 @@ from service.store.protocol import (
     Event,
     EventStatus,
     EventType,
+    Holdings,
     LogEntry,
     Replayed,
     StoredDecision,
@@ -34,7 +42,7 @@ _NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT
 """Without a decision these say nothing."""
 
 
-class MemoryStore(MemoryLearning, MemoryCatalog):
+class MemoryStore(MemoryLearning, MemoryConfiguration):
     """All state of a deployment, in dictionaries; see `protocol.Store`."""
 
     def __init__(
@@ -43,7 +51,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         self._rules = Rules(half_life_s, retention_s, tombstone_secret)
         self._all = [Shard() for _ in range(SHARDS)]
         MemoryLearning.__init__(self, self._all)
-        MemoryCatalog.__init__(self)
+        MemoryConfiguration.__init__(self)
         self._users: dict[str, User] = {}
         self._decisions: dict[str, Decision] = {}
         self._decisions_of: dict[str, list[Decision]] = defaultdict(list)
@@ -79,9 +87,10 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         state = self._users.get(commit.user_id, User())
         unsubscribed = self._is_unsubscribed(commit.user_id)
         send = commit.burden_after is not None
+        outdated = commit.catalog_version < self._catalog_version
         stale = state.version != commit.expected_version or (send and unsubscribed)
-        if stale and not commit.censored:
-            return Conflict(state.stored(unsubscribed))
+        if (outdated or stale) and not commit.censored:
+            return Conflict(state.stored(unsubscribed), outdated)
         self._write_decision(commit, state.last_send_at)
         if not commit.censored:
             self._users[commit.user_id] = state
@@ -90,7 +99,8 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
 
     def _write_decision(self, commit: Commit, last_send_at: float | None) -> None:
         shard = self._shard(commit.user_id)
-        decision = Decision(commit, last_send_at, shard)
+        order = lesson_order(self._rules.tombstone_secret, commit.decision_id)
+        decision = Decision(commit, last_send_at, shard, order)
         entry = LogEntry("", "decision", decision.id, decision.status, row=commit.row)
         shard.append_log(commit.user_id, entry)
         if commit.idempotency:
@@ -154,9 +164,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             decision.clicked = True
             self._users.setdefault(event.user_id, User()).clicks += 1
         if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
-            decision.lesson("click", 1, 1.0, event.now - decision.at)
-            decision.labels["click"].settle(1.0)
-            decision.reschedule()
+            decision.gain(event.now)
         if event.type is EventType.NOT_SENT:
             if not is_late and decision.commit.slices:
                 decision.censor()
@@ -188,6 +196,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             return False
         user = self._users.setdefault(user_id, User())
         user.unsubscribed = True
+        self._shard(user_id).tombstones.add(self._tombstone(user_id))
         user.touch(now)
         sends = [d for d in self._decisions_of[user_id] if d.is_open("unsubscribe", now)]
         weights = shares(sends, now) if shared else {}
@@ -226,7 +235,17 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
 
     def _log_event(self, event: Event, status: EventStatus) -> None:
         about, kind = event.decision_id, event.type.value
-        entry = LogEntry("", "event", about, status.value, type=kind, value=event.value)
+        entry = LogEntry(
+            "",
+            "event",
+            about,
+            status.value,
+            type=kind,
+            value=event.value,
+            event_id=event.event_id,
+            at=event.at,
+            arrived=event.now,
+        )
         self._shard(event.user_id).append_log(event.user_id, entry)
 
     # -- looking up -------------------------------------------------------------------------
@@ -244,7 +263,7 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         entries = [entry for _, entry in self._all[shard].log]
         return [e for e in entries if int(e.entry_id.partition("-")[0]) > start][:limit]
 
-    async def trim_log(self, shard: int, before_ms: int) -> int:  # noqa: ARG002 - nothing expires here
+    async def trim_log(self, before_ms: int) -> int:  # noqa: ARG002 - nothing expires here
         """Nothing: this store keeps no time of its own."""
         return 0
 
@@ -252,9 +271,6 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
         """Delete all that leads back to the user."""
         shard = self._shard(user_id)
         user = self._users.pop(user_id, None)
-        mark, marks = self._tombstone(user_id), len(shard.tombstones)
-        if user and user.unsubscribed:
-            shard.tombstones.add(mark)
         decisions = self._decisions_of.pop(user_id, [])
         kept = [(user, entry) for user, entry in shard.log if user != user_id]
         log_entries, shard.log = len(shard.log) - len(kept), kept
@@ -263,9 +279,21 @@ class MemoryStore(MemoryLearning, MemoryCatalog):
             "decisions": len(decisions),
             "event_ids": len(self._event_ids.pop(user_id, {})),
             "idempotency_records": sum(self._forget(decision) for decision in decisions),
-            "tombstones_left": len(shard.tombstones) - marks,
+            "tombstones_left": int(self._tombstone(user_id) in shard.tombstones),
             "log_entries": log_entries,
         }
+
+    async def holdings(self, user_id: str) -> Holdings:
+        """All that is kept of a user besides the state."""
+        mine = self._decisions_of.get(user_id, [])
+        known = [one.commit.idempotency for one in mine if one.commit.idempotency]
+        names = [idempotency_name(one.key) for one in known]
+        return Holdings(
+            tuple(entry for user, entry in self._shard(user_id).log if user == user_id),
+            tuple(one.id for one in mine),
+            tuple(self._event_ids.get(user_id, {})),
+            tuple(name.decode() for name in names if name in self._records),
+        )
 
     async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
         """Mark users as unsubscribed without teaching anything; how many were not before."""

@@ -1,7 +1,7 @@
-"""The in-memory store's catalog, API keys and learner's part."""
+"""The in-memory store's part for the learner."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from service.store.limits import MODELS_KEPT, ROUNDS_KEPT
 from service.store.memory_state import Shard
@@ -11,45 +11,6 @@ from service.store.protocol import SHARDS, Checkpoint, StreamEntry
 def _order(entry_id: str) -> tuple[int, int]:
     ms, _, sequence = entry_id.partition("-")
     return int(ms), int(sequence)
-
-
-class MemoryCatalog:
-    """Messages and API keys in dictionaries."""
-
-    def __init__(self) -> None:
-        self._catalog_version = 0
-        self._messages: dict[str, bytes] = {}
-        self._api_keys: dict[str, bytes] = {}
-
-    async def catalog_version(self) -> int:
-        """Rises with every change of the catalog; 0 before the first."""
-        return self._catalog_version
-
-    async def catalog(self) -> tuple[int, Mapping[str, bytes]]:
-        """The version and every message as stored."""
-        return self._catalog_version, dict(self._messages)
-
-    async def put_message(self, message_id: str, body: bytes) -> bool:
-        """Write a message; True if it is new."""
-        is_new = message_id not in self._messages
-        self._messages[message_id] = body
-        self._catalog_version += 1
-        return is_new
-
-    async def delete_message(self, message_id: str) -> bool:
-        """Remove a message; False if there was none."""
-        if self._messages.pop(message_id, None) is None:
-            return False
-        self._catalog_version += 1
-        return True
-
-    async def api_keys(self) -> Mapping[str, bytes]:
-        """Key id -> stored record."""
-        return dict(self._api_keys)
-
-    async def put_api_key(self, key_id: str, body: bytes) -> None:
-        """Write an API key's record."""
-        self._api_keys[key_id] = body
 
 
 class MemoryLearning:

@@ -10,14 +10,14 @@ from typing import Literal, TypeAlias
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
 from engine.history import History, Send, taken_out, with_send
-from engine.outcome import HeadName
+from engine.outcome import HeadName, Slice, waits
 from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser, StreamEntry
 
 LEAST_WEIGHT = 1e-9
 """What rounding leaves of a whole that was taught in parts."""
 
-Log: TypeAlias = list[tuple[str | None, LogEntry]]
-"""(user, entry): whose erasure takes the entry away; labels lead back to nobody."""
+Log: TypeAlias = list[tuple[str, LogEntry]]
+"""(user, entry): whose erasure takes the entry away."""
 Status: TypeAlias = Literal["open", "resolved", "censored"]
 
 
@@ -87,7 +87,7 @@ class Shard:
     tombstones: set[bytes] = field(default_factory=set)
     logged: int = 0
 
-    def append_log(self, user_id: str | None, entry: LogEntry) -> None:
+    def append_log(self, user_id: str, entry: LogEntry) -> None:
         """Append to the decision log; the id is the number of entries ever appended."""
         self.logged += 1
         self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0")))
@@ -96,7 +96,7 @@ class Shard:
 class Decision:
     """A decision with its labels; every method is a step of lua/decision.lua."""
 
-    def __init__(self, commit: Commit, last_before: float | None, shard: Shard) -> None:
+    def __init__(self, commit: Commit, last_before: float | None, shard: Shard, order: str) -> None:
         ends = {piece.head: piece.due for piece in commit.slices}
         self.commit = commit
         self.id = commit.decision_id
@@ -113,8 +113,10 @@ class Decision:
         self.slices_done = 0
         self.taught_any = False
         self.clicked = False
+        self.came: float | None = None
         self.events: list[tuple[str, float]] = []
         self._shard = shard
+        self._order = order
 
     def stored(self) -> StoredDecision:
         """As the protocol gives it out."""
@@ -162,7 +164,11 @@ class Decision:
         if self.waits:
             return self.commit.confirm_by
         left = self.commit.slices[self.slices_done :]
-        return next((piece.due for piece in left if self.labels[piece.head].open), None)
+        return next((piece.due for piece in left if self._has_lessons(piece.head)), None)
+
+    def _has_lessons(self, head: HeadName) -> bool:
+        """Silence so far, or a click that waits for the next slice."""
+        return self.labels[head].open or (head == "click" and self.came is not None)
 
     # -- labels and lessons -----------------------------------------------------------------
 
@@ -171,7 +177,7 @@ class Decision:
         self.status = status
         click, unsubscribe = self.labels["click"].value, self.labels["unsubscribe"].value
         self._shard.append_log(
-            None,
+            self.commit.user_id,
             LogEntry("", "labels", self.id, status, click=click, unsubscribe=unsubscribe),
         )
 
@@ -179,7 +185,7 @@ class Decision:
         """Teach nothing more, and be excluded on record."""
         if self.status == "censored":
             return
-        self.waits = False
+        self.waits, self.came = False, None
         for label in self.labels.values():
             label.settle(None)
         self.become("censored")
@@ -199,7 +205,7 @@ class Decision:
         shard.lessons.append(
             StreamEntry(
                 shard.last_lesson,
-                self.id,
+                self._order,
                 head,
                 label,
                 weight,
@@ -211,19 +217,43 @@ class Decision:
         )
         self.taught_any = True
 
+    def gain(self, now: float) -> None:
+        """The click label is settled at once; its lesson may wait for the next slice."""
+        self.came = now
+        self.labels["click"].settle(1.0)
+        mine = [piece for piece in self.commit.slices if piece.head == "click"]
+        if not self.waits and not waits(mine, now):
+            self._teach_slices(now)
+            self._teach_click(now)
+        self.reschedule()
+
     def teach_due(self, now: float) -> None:
-        """Negative lessons for every slice that fell due."""
+        """Whatever the slices that fell due have to say."""
+        self._teach_slices(now)
+        self.reschedule()
+
+    def _teach_slices(self, now: float) -> None:
         slices = self.commit.slices
         while self.slices_done < len(slices) and slices[self.slices_done].due <= now:
-            piece, label = slices[self.slices_done], self.labels[slices[self.slices_done].head]
+            piece = slices[self.slices_done]
             self.slices_done += 1
-            if not label.open:
-                continue
-            self.lesson(piece.head, 0, piece.mass, piece.due - self.at)
-            label.taught += piece.mass
-            if piece.due == label.ends:
-                label.settle(0.0)
-        self.reschedule()
+            if self._has_lessons(piece.head):
+                self._teach_slice(piece)
+
+    def _teach_click(self, came: float) -> None:
+        self.lesson("click", 1, 1.0, came - self.at)
+        self.came = None
+
+    def _teach_slice(self, piece: Slice) -> None:
+        """engine.outcome.lessons, one slice of it."""
+        if piece.head == "click" and self.came is not None and self.came < piece.due:
+            self._teach_click(self.came)
+            return
+        label = self.labels[piece.head]
+        self.lesson(piece.head, 0, piece.mass, piece.due - self.at)
+        label.taught += piece.mass
+        if piece.due == label.ends:
+            label.settle(0.0)
 
     def teach_unsubscribe(self, weight: float, now: float) -> None:
         """Its part of one unsubscribe: so much positive, the rest negative."""

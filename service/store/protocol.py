@@ -9,7 +9,7 @@ Two implementations pass the same conformance suite: `redis.RedisStore` and `mem
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
@@ -114,6 +114,8 @@ class Commit:
     idempotency: Idempotency | None = None
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
+    catalog_version: int = 0
+    """Of the configuration the decision was made with, its catalog included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,76 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The user's state has changed since it was read; nothing was written."""
+    """What the decision was made with has changed since it was read; nothing was written."""
 
     user: StoredUser
+    outdated: bool = False
+    """A newer configuration is in force: take it up before deciding again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredConfiguration:
+    """The configuration as of one moment: the catalog, rules, prices and whatever else is set."""
+
+    version: int = 0
+    parts: Mapping[str, bytes] = field(default_factory=dict)
+    """Name -> JSON text; the store does not look into either."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Parts of the configuration to be written or removed together."""
+
+    by: str
+    """Who: the id of an API key, or "file"."""
+    at: float
+    parts: Mapping[str, bytes | None]
+    """None removes; what is not named stays."""
+    expected: int | None = None
+    """The version that this change was made for; None: whatever it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The change is in force."""
+
+    version: int
+    """After it; the same as before if there was nothing to change."""
+    before: Mapping[str, bytes]
+    """What stood there, of the parts named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """The configuration is not the one that the change was made for; nothing was changed."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedPart:
+    """One part before and after a change; None where there was or is none."""
+
+    name: str
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change of the configuration."""
+
+    version: int
+    """That it led to."""
+    at: float
+    by: str
+    parts: tuple[AuditedPart, ...]
+    """Those that it changed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of all that stood before and after."""
+        return sum(len(part.before or b"") + len(part.after or b"") for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,15 +252,37 @@ class LogEntry:
     type: str = ""
     """Of an event."""
     value: float | None = None
+    event_id: str = ""
+    at: float | None = None
+    """Of an event: when its sender says it happened."""
+    arrived: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """All that is kept of one user, besides the state: what erasure would delete."""
+
+    log: tuple[LogEntry, ...]
+    """Decisions, labels and events, oldest first."""
+    decisions: tuple[str, ...]
+    """Ids of those that may still change."""
+    event_ids: tuple[str, ...]
+    """Known, so that a repetition is a duplicate."""
+    idempotency_records: tuple[str, ...]
+    """Names, which are hashes."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamEntry:
-    """One lesson for the learner, self-contained: catalog edits cannot change its meaning."""
+    """One lesson for the learner, self-contained: catalog edits cannot change its meaning.
+
+    It names neither user nor decision, so it may outlive an erasure.
+    """
 
     entry_id: str
     """Redis stream id, e.g. "1700000000000-0"; ordered within its shard."""
-    decision_id: str
+    order: str
+    """Keyed pseudonym of its decision: where its lessons stand within a round."""
     head: HeadName
     label: int
     weight: float
@@ -244,6 +335,9 @@ class Store(Protocol):
         version (nothing a decision depends on has changed). Appends the row to the shard's log.
         A send joins the user's history with the new version as its mark; all that changes the
         history raises the version, so what the rules allowed at that version still holds.
+        A decision made with an older configuration than the one in force is a conflict too,
+        whatever its action: a pause that was acknowledged holds for every commit after it, in
+        every process.
         """
 
     # -- feedback ---------------------------------------------------------------------------
@@ -269,7 +363,8 @@ class Store(Protocol):
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:
         """Delete all that leads back to the user; what was deleted, counted by kind.
 
-        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing.
+        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing. Lessons
+        name nobody and stay.
         """
 
     async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
@@ -278,25 +373,34 @@ class Store(Protocol):
     async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
         """Entries of one shard's decision log with id > `after` ("0-0": all), oldest first."""
 
-    async def trim_log(self, shard: int, before_ms: int) -> int:
-        """Drop a shard's log entries older than `before_ms` (stream time); how many.
+    async def trim_log(self, before_ms: int) -> int:
+        """Drop log entries older than `before_ms` (stream time); how many.
 
-        Only for entries that have been exported and belong to decisions past the retention.
+        Only for entries that belong to decisions past the retention.
         """
 
-    # -- catalog and access -----------------------------------------------------------------
+    async def holdings(self, user_id: str) -> Holdings:
+        """All that is kept of a user besides the state."""
 
-    async def catalog_version(self) -> int:
-        """Rises with every change of the catalog; 0 before the first."""
+    # -- configuration and access -----------------------------------------------------------------
 
-    async def catalog(self) -> tuple[int, Mapping[str, bytes]]:
-        """The version and every message as stored, in one step."""
+    async def configuration_version(self) -> int:
+        """Rises with every change of the configuration; 0 before the first."""
 
-    async def put_message(self, message_id: str, body: bytes) -> bool:
-        """Write a message; True if it is new."""
+    async def configuration(self) -> StoredConfiguration:
+        """The version and every part, in one step."""
 
-    async def delete_message(self, message_id: str) -> bool:
-        """Remove a message; False if there was none."""
+    async def configure(self, change: Change) -> Changed | Outdated:
+        """Change parts, all or none, and record who did it; in force in every shard on return.
+
+        What changes nothing leaves the version and the record as they are.
+        """
+
+    async def audit(self, before: int | None, limit: int) -> list[AuditEntry]:
+        """Changes with a version below `before` (None: all), newest first.
+
+        The last `limits.AUDIT_ENTRIES` are kept, and of those what `limits.AUDIT_BYTES` allow.
+        """
 
     async def api_keys(self) -> Mapping[str, bytes]:
         """Key id -> stored record (hash and scopes, never the key)."""

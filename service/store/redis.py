@@ -12,15 +12,15 @@ from redis.backoff import NoBackoff
 
 from engine.errors import BadInput, StoreError
 from service.store.keys import FORMAT_KEY, FORMAT_VERSION
-from service.store.limits import RETENTION_S, Rules
-from service.store.redis_catalog import Catalog
+from service.store.limits import Kept, Rules
 from service.store.redis_client import Client
+from service.store.redis_configuration import Configuration
 from service.store.redis_deciding import Deciding
 from service.store.redis_feedback import Feedback
 from service.store.redis_learning import Learning
 
 
-class RedisStore(Deciding, Feedback, Learning, Catalog):
+class RedisStore(Deciding, Feedback, Learning, Configuration):
     """All state of a deployment, on Redis; see `protocol.Store`. Made by `open`."""
 
     @classmethod
@@ -30,7 +30,7 @@ class RedisStore(Deciding, Feedback, Learning, Catalog):
         *,
         half_life_s: float,
         tombstone_secret: bytes,
-        retention_s: int = RETENTION_S,
+        kept: Kept = Kept(),
         max_connections: int = 64,
         connect_timeout_s: float = 1.0,
         read_timeout_s: float = 1.0,
@@ -41,7 +41,9 @@ class RedisStore(Deciding, Feedback, Learning, Catalog):
         connection among `max_connections` (give at least as many as requests run at once), and
         as long for its replies.
         """
-        rules = Rules(half_life_s, retention_s, tombstone_secret)
+        rules = Rules(
+            half_life_s, kept.decisions_s, tombstone_secret, kept.users_s, kept.idempotency_s
+        )
         try:
             pool = BlockingConnectionPool.from_url(
                 url,

@@ -33,13 +33,14 @@ _PRELUDES = {
     "import_unsubscribed": ("shard", "decision"),
     "decision_read": ("shard",),
     "erase": ("shard",),
-    "erase_log": ("shard",),
+    "log_of": ("shard",),
+    "names_of": ("shard",),
     "acquire_lease": (),
     "release_lease": (),
     "fix_cut": (),
     "commit_round": (),
-    "put_message": (),
-    "delete_message": (),
+    "configure": (),
+    "raise_catalog": ("shard",),
 }
 
 
@@ -47,7 +48,8 @@ _FLAGS = {
     "read": b" flags=no-writes",
     "decision_read": b" flags=no-writes",
     "erase": b" flags=allow-oom",  # what frees memory must work when it is full
-    "erase_log": b" flags=allow-oom",
+    "log_of": b" flags=no-writes",
+    "names_of": b" flags=no-writes",
 }
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
-from service.store.keys import TAGS, idempotency_name, shard_of, tombstone
+from service.store.keys import TAGS, idempotency_name, lesson_order, shard_of, tombstone
 from service.store.protocol import (
     Commit,
     Committed,
@@ -94,6 +94,10 @@ class Deciding(Part):
             record_name,
             record,
             _sent(commit),
+            commit.catalog_version,
+            lesson_order(self._rules.tombstone_secret, commit.decision_id),
+            self._rules.users_s,
+            self._rules.idempotency_s,
         )
 
 
@@ -123,7 +127,10 @@ def _state(reply: Reply) -> StoredUser | Replayed:
 def _outcome(reply: Reply) -> Committed | Conflict | Replayed:
     if reply == 1:
         return _COMMITTED
-    return _replay(reply) if isinstance(reply, bytes) else Conflict(user_from_reply(reply))
+    if isinstance(reply, bytes):
+        return _replay(reply)
+    *user, outdated = reply
+    return Conflict(user_from_reply(user), outdated is not None)
 
 
 def _replay(record: bytes) -> Replayed:

@@ -1,15 +1,22 @@
 """Feedback on Redis: events, the sweep of closed windows, looking up, erasure, imports."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
 from service.store.keys import TAGS, log_key, shard_of, shard_of_decision, tombstone
-from service.store.protocol import Event, EventStatus, LogEntry, StoredDecision
-from service.store.redis_client import Argument, Command, Part, call
+from service.store.protocol import (
+    SHARDS,
+    Event,
+    EventStatus,
+    Holdings,
+    LogEntry,
+    StoredDecision,
+)
+from service.store.redis_client import Argument, Command, Part, Reply, call
 
 _LOG_BATCH = 500
-"""Entries that one script of erasure looks at: a millisecond or so of the server's time."""
+"""Entries of the log that one script looks at: a millisecond or so of the server's time."""
 
 
 class Feedback(Part):
@@ -47,9 +54,21 @@ class Feedback(Part):
         mark = tombstone(self._rules.tombstone_secret, user_id)
         reply = await self._client.one(*call("erase", TAGS[shard], user_id, mark))
         kinds = ("users", "decisions", "event_ids", "idempotency_records", "tombstones_left")
-        return dict(zip(kinds, reply, strict=True)) | {
-            "log_entries": await self._erase_log(shard, user_id)
-        }
+        deleted = 0
+        async for entries in self._log_of(user_id):
+            ids = [entry_id for entry_id, _ in entries]
+            deleted += await self._client.one("XDEL", log_key(shard), *ids)
+        return dict(zip(kinds, reply, strict=True)) | {"log_entries": deleted}
+
+    async def holdings(self, user_id: str) -> Holdings:
+        """All that is kept of a user besides the state."""
+        names = await self._client.one(*call("names_of", TAGS[shard_of(user_id)], user_id))
+        log = [
+            _log_entry(entry_id, fields)
+            async for entries in self._log_of(user_id)
+            for entry_id, fields in entries
+        ]
+        return Holdings(tuple(log), *(tuple(name.decode() for name in kind) for kind in names))
 
     async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
         """One script per shard concerned, all in one round trip."""
@@ -62,7 +81,7 @@ class Feedback(Part):
         return sum(
             await self._client.run(
                 [
-                    call("import_unsubscribed", TAGS[shard], now, *users)
+                    call("import_unsubscribed", TAGS[shard], now, self._rules.users_s, *users)
                     for shard, users in by_shard.items()
                 ]
             )
@@ -73,9 +92,14 @@ class Feedback(Part):
         reply = await self._client.one("XRANGE", log_key(shard), f"({after}", "+", "COUNT", limit)
         return [_log_entry(entry_id, fields) for entry_id, fields in reply]
 
-    async def trim_log(self, shard: int, before_ms: int) -> int:
-        """Drop a shard's log entries older than this."""
-        return int(await self._client.one("XTRIM", log_key(shard), "MINID", f"{before_ms}-0"))
+    async def trim_log(self, before_ms: int) -> int:
+        """Drop log entries older than this."""
+        first = f"{before_ms}-0"
+        return sum(
+            await self._client.run(
+                [("XTRIM", log_key(shard), "MINID", first) for shard in range(SHARDS)]
+            )
+        )
 
     def _event_command(self, event: Event) -> Command:
         return call(
@@ -91,18 +115,21 @@ class Feedback(Part):
             b"" if event.value is None else event.value,
             self._rules.half_life_s,
             self._rules.retention_s,
+            self._rules.users_s,
         )
 
-    async def _erase_log(self, shard: int, user_id: str) -> int:
+    async def _log_of(self, user_id: str) -> AsyncIterator[Reply]:
+        """The user's entries of the log as it is now, in batches of (id, fields)."""
+        shard = shard_of(user_id)
         newest = await self._client.one("XREVRANGE", log_key(shard), "+", "-", "COUNT", 1)
         until = newest[0][0] if newest else b"0-0"
-        deleted, after = 0, b"0-0"
+        after = b"0-0"
         while after:
-            count, after = await self._client.one(
-                *call("erase_log", TAGS[shard], user_id, after, until, _LOG_BATCH)
+            entries, after = await self._client.one(
+                *call("log_of", TAGS[shard], user_id, after, until, _LOG_BATCH)
             )
-            deleted += count
-        return deleted
+            if entries:
+                yield entries
 
 
 _KINDS: Mapping[bytes, Literal["decision", "labels", "event"]] = {
@@ -125,7 +152,14 @@ def _log_entry(entry_id: bytes, flat: Sequence[bytes]) -> LogEntry:
         unsubscribe=_label(fields.get(b"unsubscribe")),
         type=fields.get(b"type", b"").decode(),
         value=float(value) if value else None,
+        event_id=fields.get(b"id", b"").decode(),
+        at=_time(fields.get(b"at")),
+        arrived=_time(fields.get(b"now")),
     )
+
+
+def _time(field: bytes | None) -> float | None:
+    return None if field is None else float(field)
 
 
 _STATUS: Mapping[bytes, Literal["open", "resolved", "censored"]] = {

@@ -137,7 +137,7 @@ def _entry(entry_id: bytes, flat: Sequence[bytes]) -> StreamEntry:
     head: HeadName = "click" if fields[b"h"] == b"click" else "unsubscribe"
     return StreamEntry(
         entry_id.decode(),
-        fields[b"d"].decode(),
+        fields[b"o"].decode(),
         head,
         int(fields[b"y"]),
         float(fields[b"w"]),

@@ -4,7 +4,9 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TypeVar
 
 from service.demo.local import LocalService
@@ -28,6 +30,17 @@ def child_pid(service: LocalService, command: str) -> int:
 def kill(service: LocalService, command: str) -> None:
     """End one of the service's children without warning."""
     os.kill(child_pid(service, command), signal.SIGKILL)
+
+
+def forbear(service: LocalService, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command beside the service, on the same data directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *map(str, arguments)],
+        env=os.environ | {"FORBEAR_DATA_DIR": str(service.data_dir), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def with_store(

@@ -1,9 +1,6 @@
 """A served population's own log goes out by the command line and comes back as policy values."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,17 +9,7 @@ from engine.worlds.patience import world as patience_world
 from engine.worlds.simulation import Outcome, Run
 from service.demo.local import LocalService, running_service
 from service.demo.population import DAY_S, START, OverHttp, settings
-
-
-def forbear(service: LocalService, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run the command beside the service, on the same data directory."""
-    return subprocess.run(
-        [sys.executable, "-m", "service.cli", *map(str, arguments)],
-        env=os.environ | {"FORBEAR_DATA_DIR": str(service.data_dir), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+from tests.acceptance.conftest import forbear
 
 
 @pytest.fixture(scope="module", name="exported")

@@ -6,6 +6,9 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from service.configuration.command import check_file
 from service.demo.local import running_service
 
 README = Path(__file__).parents[2] / "README.md"
@@ -26,9 +29,22 @@ def test_the_curl_snippet_decides_reports_and_explains() -> None:
         answer, at = decoder.raw_decode(ran.stdout, at)
         answers.append(answer)
         at += len(ran.stdout[at:]) - len(ran.stdout[at:].lstrip())
-    sale, digest, decision, reported, record = answers
+    sale, digest, decision, reported, record, supposed = answers
     assert ["spring_sale", "digest"] == [sale["id"], digest["id"]]
     assert decision["action"] in ("spring_sale", "digest", None)
     assert ["accepted"] == [result["status"] for result in reported["results"]]
     assert decision["propensity"] == record["decision"]["propensity"]
     assert ["not_sent"] == [event["type"] for event in record["events"]]
+    assert 2.0 == supposed["decision"]["burden"]
+
+
+def test_the_configuration_of_the_readme_is_in_order(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
+    path = tmp_path / "forbear.yaml"
+    path.write_text(text)
+    assert 0 == check_file(path)
+    told = capsys.readouterr().out
+    assert "messages: 2 (1 with rules of their own)" in told
+    assert "tag_caps offer:1/7d" in told

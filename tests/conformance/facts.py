@@ -1,12 +1,12 @@
 """A small world for the store's tests: one day's decisions with round numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from zlib import crc32
 
 from engine.outcome import Slice
-from service.store.keys import shard_of
-from service.store.protocol import SHARDS, Commit, Event, EventType, Store, StreamEntry
+from service.store.keys import lesson_order, shard_of
+from service.store.protocol import SHARDS, Change, Commit, Event, EventType, Store, StreamEntry
 
 HALF_LIFE_S = 86_400.0
 SECRET = b"a secret of the tests"
@@ -31,6 +31,11 @@ def slices(at: float) -> tuple[Slice, ...]:
 def decision_id(user_id: str, name: str) -> str:
     """An id in the user's shard, no other user's, and not naming the user."""
     return f"{shard_of(user_id):02d}-{name}-{crc32(user_id.encode()):08x}"
+
+
+def order(user_id: str, name: str) -> str:
+    """What lessons call that decision."""
+    return lesson_order(SECRET, decision_id(user_id, name))
 
 
 def send(name: str, user_id: str = "u1", now: float = NOW, **changes: object) -> Commit:
@@ -85,3 +90,8 @@ async def every_lesson(store: Store) -> list[StreamEntry]:
     for shard in range(SHARDS):
         found += await store.read_stream(shard, "0-0", f"{2**63}-0", 10_000)
     return [replace(entry, entry_id="") for entry in found]
+
+
+def change(parts: Mapping[str, bytes | None], expected: int | None = None) -> Change:
+    """A change of the configuration by somebody."""
+    return Change("somebody", NOW, parts, expected)

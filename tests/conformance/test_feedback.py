@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from engine.outcome import Slice
 from service.store.protocol import (
     EventStatus,
     EventType,
@@ -23,6 +24,7 @@ from tests.conformance.facts import (
     decision_id,
     event,
     lessons,
+    order,
     send,
     slices,
 )
@@ -44,12 +46,15 @@ def taught(entries: Sequence[StreamEntry]) -> list[tuple[str, int, float, float,
 # -- clicks ---------------------------------------------------------------------------------
 
 
-async def test_a_click_teaches_once_and_settles_its_label(store: Store) -> None:
+async def test_a_click_settles_its_label_at_once_and_teaches_with_the_next_slice(
+    store: Store,
+) -> None:
     await store.commit([send("a")])
     assert [ACCEPTED] == await store.record_events([event("e1", "click", NOW + 60, "a")])
-    expected = StreamEntry(
-        "", decision_id("u1", "a"), "click", 1, 1.0, 0.0, 60.0, True, b"teaching of a"
-    )
+    assert NOW + HOUR == await store.sweep(NOW + HOUR - 1)
+    assert [] == await lessons(store)
+    assert NOW + 2 * DAY == await store.sweep(NOW + HOUR)
+    expected = StreamEntry("", order("u1", "a"), "click", 1, 1.0, 0.0, 60.0, True, b"teaching of a")
     assert [expected] == await lessons(store)
     found = await look(store, "a")
     assert (1.0, None, "open") == (found.click, found.unsubscribe, found.status)
@@ -61,6 +66,7 @@ async def test_a_duplicate_click_changes_nothing(store: Store) -> None:
     await store.commit([send("a")])
     click = event("e1", "click", NOW + 60, "a")
     assert [ACCEPTED, DUPLICATE] == await store.record_events([click, click])
+    await store.sweep(NOW + CLICK_ENDS)
     assert 1 == len(await lessons(store))
     assert 1 == len((await look(store, "a")).events)
 
@@ -69,15 +75,20 @@ async def test_a_second_click_is_accepted_but_not_learned(store: Store) -> None:
     await store.commit([send("a")])
     clicks = [event(f"e{i}", "click", NOW + 60 + i, "a") for i in range(3)]
     assert [ACCEPTED] * 3 == await store.record_events(clicks)
+    await store.sweep(NOW + CLICK_ENDS)
     assert 1 == len(await lessons(store))
     assert 3 == len((await look(store, "a")).events)
     assert 1 == (await store.user("u1")).clicks
 
 
-async def test_a_click_after_a_slice_says_how_much_was_taught(store: Store) -> None:
+@pytest.mark.parametrize("swept", [False, True])
+async def test_a_click_after_a_slice_says_how_much_was_taught(store: Store, swept: bool) -> None:
+    """However late the sweep: the first slice was silent."""
     await store.commit([send("a")])
-    await store.sweep(NOW + HOUR)
+    if swept:
+        await store.sweep(NOW + HOUR)
     await store.record_events([event("e1", "click", NOW + 2 * HOUR, "a")])
+    await store.sweep(NOW + CLICK_ENDS)
     entries = await lessons(store)
     assert [("click", 0, 0.5, 0.0, HOUR), ("click", 1, 1.0, 0.5, 2 * HOUR)] == taught(entries)
     assert [True, False] == [entry.first for entry in entries]
@@ -98,6 +109,48 @@ async def test_a_window_closes_by_the_clock_not_by_the_sweep(store: Store, swept
     assert (0.0, (("click", NOW + CLICK_ENDS),)) == (found.click, found.events)
     assert all(entry.label == 0 for entry in await lessons(store, ["u2"]))
     assert 1 == (await store.user("u2")).clicks
+
+
+async def test_clicks_and_silences_of_one_moment_are_taught_together(store: Store) -> None:
+    """Three of four sends are clicked, at once, in half an hour and a second before the slice."""
+    users = ["u1", "u2", "u3", "u4"]
+    await store.commit([send("a", user) for user in users])
+    for user, wait in (("u1", 0.0), ("u2", HOUR / 2), ("u3", HOUR - 1)):
+        await store.record_events([event("e1", "click", NOW + wait, "a", user)])
+        await store.sweep(NOW + wait)
+    assert [] == await lessons(store, users)
+    await store.sweep(NOW + HOUR)
+    found = {entry.order: entry.label for entry in await lessons(store, users)}
+    assert [1, 1, 1, 0] == [found[order(user, "a")] for user in users]
+
+
+@pytest.mark.parametrize("swept", [False, True])
+async def test_a_click_does_not_wait_where_nearly_all_silence_was_taught(
+    store: Store, swept: bool
+) -> None:
+    """5% is left for the window's end. Swept or not, the silence of the first hour comes first."""
+    soon = (Slice(NOW + HOUR, "click", 0.95), Slice(NOW + CLICK_ENDS, "click", 0.05))
+    await store.commit([send("a", slices=soon)])
+    if swept:
+        await store.sweep(NOW + HOUR)
+    await store.record_events([event("e1", "click", NOW + HOUR, "a")])
+    expected = [("click", 0, 0.95, 0.0, HOUR), ("click", 1, 1.0, 0.95, HOUR)]
+    assert expected == taught(await lessons(store))
+    assert await store.sweep(NOW + 8 * DAY) is None
+    assert expected == taught(await lessons(store))
+
+
+async def test_a_click_still_teaches_when_everything_else_is_settled(store: Store) -> None:
+    await store.commit([send("a")])
+    events = [
+        event("e1", "click", NOW + 60, "a"),
+        event("e2", "unsubscribe", NOW + 61, "a"),
+    ]
+    await store.record_events(events)
+    assert "resolved" == (await look(store, "a")).status
+    assert [("unsubscribe", 1, 1.0, 0.0, 61.0)] == taught(await lessons(store))
+    assert await store.sweep(NOW + HOUR) is None
+    assert ("click", 1, 1.0, 0.0, 60.0) == taught(await lessons(store))[1]
 
 
 async def test_silence_is_taught_in_slices(store: Store) -> None:
@@ -148,10 +201,10 @@ async def test_where_outcomes_come_unprompted_a_conversion_is_the_gain(store: St
     await store.commit([silence])
     events = [event("e1", "click", NOW + 1, "a"), event("e2", "conversion", NOW + 2, "a")]
     assert [ACCEPTED, ACCEPTED] == await store.record_events(events)
-    assert [("click", 1, 1.0, 0.0, 2.0)] == taught(await lessons(store))
     found = await look(store, "a")
     assert (1.0, None, "resolved") == (found.click, found.unsubscribe, found.status)
     assert await store.sweep(NOW + 8 * DAY) is None
+    assert [("click", 1, 1.0, 0.0, 2.0)] == taught(await lessons(store))
 
 
 @pytest.mark.parametrize("kind", ["dismiss", "conversion"])
@@ -378,14 +431,21 @@ async def test_not_sent_takes_its_unit_out_exactly_once(store: Store) -> None:
         assert (3, 1, 2) == (user.version, user.sends, user.decisions)
 
 
-async def test_not_sent_censors_both_labels_whatever_came_before(store: Store) -> None:
+@pytest.mark.parametrize("taught_before", [False, True])
+async def test_not_sent_censors_both_labels_whatever_came_before(
+    store: Store, taught_before: bool
+) -> None:
+    """A click that had to wait for its lesson loses it; one already taught stays taught."""
     await store.commit([send("a")])
     await store.record_events([event("e1", "click", NOW + 1, "a")])
-    await store.record_events([event("e2", "not_sent", NOW + 2, "a")])
-    click = event("e3", "click", NOW + 3, "a")
+    if taught_before:
+        await store.sweep(NOW + HOUR)
+    await store.record_events([event("e2", "not_sent", NOW + HOUR, "a")])
+    click = event("e3", "click", NOW + HOUR + 1, "a")
     assert [ACCEPTED] == await store.record_events([click])
     assert await store.sweep(NOW + 8 * DAY) is None
-    assert [("click", 1, 1.0, 0.0, 1.0)] == taught(await lessons(store))
+    expected = [("click", 1, 1.0, 0.0, 1.0)] if taught_before else []
+    assert expected == taught(await lessons(store))
     found = await look(store, "a")
     assert (None, None, "censored") == (found.click, found.unsubscribe, found.status)
 

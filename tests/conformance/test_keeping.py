@@ -2,9 +2,18 @@
 
 import pytest
 
-from service.store.protocol import EventStatus, Idempotency, Store, StoredUser, UserRead
+from service.store.keys import idempotency_name
+from service.store.protocol import (
+    EventStatus,
+    Holdings,
+    Idempotency,
+    Store,
+    StoredUser,
+    UserRead,
+)
 from tests.conformance.facts import (
     DAY,
+    HOUR,
     NOW,
     abstention,
     decision_id,
@@ -41,6 +50,31 @@ async def test_erasure_counts_what_it_deletes(store: Store) -> None:
     assert dict.fromkeys(expected, 0) == await store.erase("u1", NOW + 4)
 
 
+async def test_holdings_are_what_erasure_would_delete(store: Store) -> None:
+    """A decision censored at once leaves labels in the log too: 2 decisions, 2 events, 1 labels."""
+    await a_user_with_a_past(store)
+    await store.record_events([event("e2", "not_sent", NOW + 3, "a")])
+    await store.commit([send("z", "u2")])
+    held = await store.holdings("u1")
+    kinds = [(entry.kind, entry.decision_id, entry.event_id) for entry in held.log]
+    a, b = decision_id("u1", "a"), decision_id("u1", "b")
+    assert [
+        ("decision", a, ""),
+        ("decision", b, ""),
+        ("event", a, "e1"),
+        ("labels", a, ""),
+        ("event", a, "e2"),
+    ] == kinds
+    assert (NOW + 3, NOW + 3) == (held.log[-1].at, held.log[-1].arrived)
+    assert ((a, b), ("e1", "e2")) == (held.decisions, held.event_ids)
+    assert (idempotency_name(ONCE.key).decode(),) == held.idempotency_records
+    erased = await store.erase("u1", NOW + 4)
+    assert (2, 2, 1, 5) == tuple(
+        erased[kind] for kind in ("decisions", "event_ids", "idempotency_records", "log_entries")
+    )
+    assert Holdings((), (), (), ()) == await store.holdings("u1")
+
+
 async def test_events_after_erasure_are_unknown(store: Store) -> None:
     await a_user_with_a_past(store)
     await store.erase("u1", NOW + 3)
@@ -48,10 +82,18 @@ async def test_events_after_erasure_are_unknown(store: Store) -> None:
     assert [EventStatus.UNKNOWN] == await store.record_events([late])
 
 
+async def test_a_click_not_yet_taught_goes_with_its_user(store: Store) -> None:
+    await a_user_with_a_past(store)
+    await store.erase("u1", NOW + 3)
+    assert await store.sweep(NOW + 9 * DAY) is None
+    assert [] == await every_lesson(store)
+
+
 async def test_lessons_already_taught_survive_erasure(store: Store) -> None:
     await a_user_with_a_past(store)
+    await store.sweep(NOW + HOUR)
     before = await lessons(store)
-    await store.erase("u1", NOW + 3)
+    await store.erase("u1", NOW + HOUR + 1)
     assert 1 == len(before)
     assert before == await every_lesson(store)
 
@@ -97,17 +139,6 @@ async def test_imported_opt_outs_teach_nothing(store: Store) -> None:
     assert {"click"} == {entry.head for entry in await every_lesson(store)}
     for user_id in ("u1", "u2", "u3"):
         assert (await store.user(user_id)).unsubscribed
-
-
-async def test_the_catalog_counts_its_changes(store: Store) -> None:
-    assert (0, {}) == await store.catalog()
-    assert await store.put_message("m1", b"one")
-    assert not await store.put_message("m1", b"uno")
-    assert await store.put_message("m\u00e9", b"\x00\xff")
-    assert (3, {"m1": b"uno", "m\u00e9": b"\x00\xff"}) == await store.catalog()
-    assert await store.delete_message("m1")
-    assert not await store.delete_message("m1")
-    assert 4 == await store.catalog_version()
 
 
 async def test_api_keys_are_kept_by_id(store: Store) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from service.store.keys import shard_of
 from service.store.protocol import SHARDS, Checkpoint, Store
-from tests.conformance.facts import HOUR, NOW, decision_id, event, every_lesson, send
+from tests.conformance.facts import HOUR, NOW, event, every_lesson, order, send
 
 USERS = [f"user{i}" for i in range(20)]
 
@@ -69,7 +69,7 @@ async def test_a_stream_is_read_in_its_order_and_in_pieces(store: Store) -> None
     shard = shard_of("u1")
     end = (await store.stream_ends())[shard]
     whole = await store.read_stream(shard, "0-0", end, 10)
-    assert [decision_id("u1", name) for name in "ba"] == [entry.decision_id for entry in whole]
+    assert [order("u1", name) for name in "ab"] == [entry.order for entry in whole]
     assert end == whole[-1].entry_id
     first = await store.read_stream(shard, "0-0", end, 1)
     assert whole[:1] == first

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -13,12 +14,22 @@ from typing import Any
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
-from service.store.protocol import Conflict, Event, EventType, Idempotency, UserRead
+from service.store.protocol import (
+    Conflict,
+    Event,
+    EventType,
+    Idempotency,
+    StoredConfiguration,
+    StoredUser,
+    UserRead,
+)
 from service.store.redis import RedisStore
 from tests.conformance.facts import (
     DAY,
@@ -27,6 +38,7 @@ from tests.conformance.facts import (
     NOW,
     SECRET,
     abstention,
+    change,
     decision_id,
     event,
     send,
@@ -89,6 +101,40 @@ async def test_after_erasure_no_key_and_no_value_holds_the_user(
     assert "somebody-else" in repr(left)
 
 
+async def test_an_opt_out_outlives_the_state_of_its_user(redis_store: RedisStore, raw: Any) -> None:
+    """The state of a user nobody hears of expires; here it is deleted, as expiry would."""
+    await redis_store.record_events([event("e1", "unsubscribe", NOW)])
+    await redis_store.import_unsubscribed(["u2"], NOW)
+    for user in ("u1", "u2"):
+        key = f"{keys.TAGS[keys.shard_of(user)]}:u:{user}"
+        assert raw.ttl(key) > 399 * 86_400
+        raw.delete(key)
+        assert StoredUser(unsubscribed=True) == await redis_store.user(user)
+    await redis_store.record_events([event("e2", "subscribe", NOW + 1)])
+    assert not (await redis_store.user("u1")).unsubscribed
+
+
+async def test_every_decision_and_event_renews_the_life_of_a_state(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    key = f"{keys.TAGS[keys.shard_of('u1')]}:u:u1"
+    await redis_store.commit([send("a")])
+    raw.expire(key, 100)
+    await redis_store.commit([abstention("b", expected_version=1)])
+    assert raw.ttl(key) > 100
+    for kind in EventType:
+        raw.expire(key, 100)
+        await redis_store.record_events([event(kind.value, kind, NOW + 1, "a")])
+        assert raw.ttl(key) > 100, kind
+
+
+async def test_the_log_is_trimmed_by_age_in_every_shard(redis_store: RedisStore, raw: Any) -> None:
+    await redis_store.commit([send("a", f"user{i}") for i in range(100)])
+    assert 0 == await redis_store.trim_log(int(1000 * (time.time() - 60)))
+    assert 100 == await redis_store.trim_log(int(1000 * (time.time() + 60)))
+    assert 0 == sum(raw.xlen(keys.log_key(shard)) for shard in range(64))
+
+
 async def test_erasure_finds_what_is_deep_in_the_log(redis_store: RedisStore, raw: Any) -> None:
     neighbour = next(f"n{i}" for i in range(9_999) if keys.shard_of(f"n{i}") == keys.shard_of(USER))
     await redis_store.commit([send("a", USER)])
@@ -104,7 +150,7 @@ async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any
     await a_full_life(redis_store, USER)
     await redis_store.erase(USER, NOW + DAY)
     await a_full_life(redis_store, "another")
-    await redis_store.put_message("m", b"body")
+    await redis_store.configure(change({"message/m": b"{}"}))
     await redis_store.put_api_key("k", b"body")
     epoch = await redis_store.acquire_lease("me", 60.0)
     assert epoch
@@ -134,9 +180,12 @@ def _pattern(name: str) -> str:
 def cluster_url() -> Iterator[str]:
     """One server in cluster mode, which refuses a script that leaves its slot."""
     folder = Path(tempfile.mkdtemp(prefix="fb"))
+    with socket.create_server(("127.0.0.1", 0)) as free:  # else every server takes the same one
+        bus = free.getsockname()[1]
     options = ["--cluster-enabled", "yes", "--port", "0", "--unixsocket", "s", "--logfile", "log"]
+    options += ["--cluster-port", str(bus)]
     server = subprocess.Popen([find_server(), *options], cwd=folder)
-    raw: Any = Redis(unix_socket_path=str(folder / "s"))
+    raw: Any = Redis(unix_socket_path=str(folder / "s"), retry=Retry(NoBackoff(), 0))
     try:
         _wait_for(raw.ping)
         raw.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16_383)
@@ -163,8 +212,8 @@ async def test_no_script_leaves_its_slot(cluster_url: str) -> None:
     for user in (USER, "another"):
         await a_full_life(store, user)
     await store.import_unsubscribed(["x", "y"], NOW)
-    await store.put_message("m", b"body")
-    await store.delete_message("m")
+    await store.configure(change({"message/m": b"{}"}))
+    await store.audit(None, 10)
     epoch = await store.acquire_lease("me", 60.0)
     assert epoch
     await store.fix_cut(epoch, await store.stream_ends())
@@ -259,7 +308,7 @@ async def test_a_call_cut_off_leaves_no_replies_for_the_next(redis_url: str, raw
         cut = asyncio.create_task(store.read_users([UserRead(f"user{i}") for i in range(300)]))
         await asyncio.sleep(0.0005)
         cut.cancel()
-        assert (0, {}) == await store.catalog()
+        assert StoredConfiguration() == await store.configuration()
     await store.close()
 
 
@@ -293,6 +342,7 @@ async def test_what_leads_to_a_user_expires(redis_store: RedisStore, raw: Any) -
     tag = keys.TAGS[keys.shard_of("u1")]
     nine_days, one_day = 9 * 86_400, 86_400
     for key, seconds in (
+        (f"{tag}:u:u1", 400 * 86_400),
         (f"{tag}:d:{decision_id('u1', 'a')}", nine_days),
         (f"{tag}:ud:u1", nine_days),
         (f"{tag}:ue:u1", nine_days),

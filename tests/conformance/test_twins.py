@@ -14,13 +14,16 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
-from service.store.keys import shard_of
+from engine.outcome import Slice, Told
+from engine.outcome import lessons as taught_by
+from service.store.keys import lesson_order, shard_of
 from service.store.memory import MemoryStore
 from service.store.protocol import (
     Commit,
     Event,
     EventStatus,
     EventType,
+    Holdings,
     Idempotency,
     Replayed,
     Store,
@@ -30,7 +33,7 @@ from service.store.protocol import (
     UserRead,
 )
 from service.store.redis import RedisStore
-from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET, abstention, send, slices
+from tests.conformance.facts import DAY, HALF_LIFE_S, HOUR, NOW, SECRET, abstention, send
 
 Result = TypeVar("Result")
 
@@ -196,7 +199,8 @@ class Twins:
             by = now + DAY
             return send(name, step.user, now, hazard=step.hazard, confirm_by=by, **common)
         if step.kind == "unprompted":
-            common |= {"slices": slices(now)[:2], "teaching": b"t", "gain_event": "conversion"}
+            soon = (Slice(now + HOUR, "click", 0.95), Slice(now + DAY, "click", 0.05))
+            common |= {"slices": soon, "teaching": b"t", "gain_event": "conversion"}
         return abstention(name, step.user, now, censored=step.kind == "contention", **common)
 
     async def happen(self, step: Happen) -> None:
@@ -276,6 +280,8 @@ class Twins:
             name = commit.decision_id
             await self.both(self.memory.decision(name), self.redis.decision(name))
         assert await lessons(self.memory) == await lessons(self.redis)
+        for user in USERS:
+            assert await held(self.memory, user) == await held(self.redis, user)
 
     async def check_against_the_specification(self) -> None:
         while (due := await self.memory.sweep(NOW + 400 * DAY)) is not None:
@@ -290,7 +296,21 @@ class Twins:
             assert found is not None
             labels = settle(past.arrivals, past.ends())
             assert labels == Labels(found.click, found.unsubscribe, found.status == "censored")
-            check_lessons(found, [entry for entry in entries if entry.decision_id == name])
+            mine = [entry for entry in entries if entry.order == lesson_order(SECRET, name)]
+            check_lessons(found, mine)
+            if found.status != "censored":
+                check_clicks(past, mine)
+
+
+def check_clicks(past: Past, entries: list[StreamEntry]) -> None:
+    """What was taught of a click label is what the time of its arrival says, and nothing else."""
+    pieces = [piece for piece in past.commit.slices if piece.head == "click"]
+    if not pieces or not past.commit.teaching:
+        return
+    gains = [a.now for a in past.arrivals if a.type == past.commit.gain_event]
+    came = min((now for now in gains if now < pieces[-1].due), default=None)
+    found = [Told(e.label, e.weight, e.taught) for e in entries if e.head == "click"]
+    assert taught_by(pieces, came) == found
 
 
 def check_lessons(found: StoredDecision, entries: list[StreamEntry]) -> None:
@@ -307,6 +327,16 @@ def check_lessons(found: StoredDecision, entries: list[StreamEntry]) -> None:
             assert negative >= 1.0 - label - 1e-9
         if label == 0.0:
             assert negative == pytest.approx(1.0)
+
+
+async def held(store: Store, user: str) -> Holdings:
+    """All that is kept of a user, without entry ids: those differ from store to store."""
+    found = await store.holdings(user)
+    return replace(
+        found,
+        log=tuple(replace(entry, entry_id="") for entry in found.log),
+        event_ids=tuple(sorted(found.event_ids)),
+    )
 
 
 async def lessons(store: Store) -> list[StreamEntry]:

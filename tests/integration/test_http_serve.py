@@ -130,14 +130,17 @@ def test_a_decision_its_click_and_its_record_over_a_socket(running: Running) -> 
     assert 401 == response.status_code
 
 
-def test_what_was_clicked_is_learned_and_served(running: Running) -> None:
-    """Lessons pass through learner and snapshot: the worker ends with a version and no lag."""
+def test_what_was_reported_is_learned_and_served(running: Running) -> None:
+    """Lessons pass through learner and snapshot: the worker ends with a version and no lag.
+
+    Unsubscribes, because a click's lesson waits for its slice, ten minutes at least.
+    """
     wait_until(lambda: progress(running)["lag"] == 0)
     before = progress(running)["applied"]
-    clicked = [running.decide(f"learning-{n}") for n in range(50)]
+    answers = [running.decide(f"learning-{n}") for n in range(50)]
     events = [
-        {"event_id": "e", "type": "click"} | {k: a[k] for k in ("user_id", "decision_id")}
-        for a in clicked
+        {"event_id": "e", "type": "unsubscribe"} | {k: a[k] for k in ("user_id", "decision_id")}
+        for a in answers
         if a["action"] is not None
     ]
     assert {"accepted"} == set(running.report(*events))

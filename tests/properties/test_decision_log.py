@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserState
 from engine.decision_log import FORMAT, contention, from_row, row_to_json, to_json, to_row
@@ -24,7 +25,9 @@ positive = st.floats(0.0, 1e9)
 chance = st.floats(0.0, 1.0, width=32)
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 contexts = st.dictionaries(words, st.one_of(finite, words, st.booleans()), max_size=6)
-blocks = st.lists(st.tuples(words, st.sampled_from(Reason)), max_size=4).map(tuple)
+blocks = st.lists(
+    st.tuples(words, st.sampled_from(Reason)), max_size=4, unique_by=lambda block: block[0]
+).map(tuple)
 
 
 def column(draw: st.DrawFn, each: st.SearchStrategy[float], size: int) -> Floats:
@@ -50,6 +53,10 @@ def decisions(draw: st.DrawFn) -> Decision:
         send_cost=cost[None],
     )
     chosen = draw(st.sampled_from([None, *names]))
+    blocked = draw(blocks)
+    free_at = {name: draw(st.sampled_from([1.5, draw(positive)])) for name, _ in blocked}
+    if draw(st.booleans()):
+        free_at = dict(list(free_at.items())[1:])
     return Decision(
         decision_id=draw(words),
         user_id=draw(words),
@@ -67,7 +74,7 @@ def decisions(draw: st.DrawFn) -> Decision:
             net=priced.net[0],
             propensity=column(draw, chance, size),
         ),
-        blocked=draw(blocks),
+        blocked=blocked,
         p0=p0,
         unsubscribe_cost=unsubscribe_cost,
         price=price,
@@ -76,10 +83,12 @@ def decisions(draw: st.DrawFn) -> Decision:
         abstain_propensity=draw(st.one_of(st.none(), chance)),
         abstain_reward=draw(positive),
         reason=draw(st.sampled_from(Reason)),
-        arm=draw(words),
+        arm=draw(st.sampled_from(Arm)),
         policy=draw(words),
         model_version=draw(st.integers(0, 2**40)),
         encoder_version=draw(st.integers(0, 99)),
+        free_at=free_at,
+        time_zone=draw(st.one_of(st.none(), words)),
     )
 
 

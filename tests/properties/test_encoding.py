@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.catalog import Catalog, Message
 from engine.context import (
     CLIP,
     KNOWN_AFTER,
@@ -23,6 +24,8 @@ from engine.context import (
 )
 from engine.decision import Context, Value
 from engine.errors import BadInput
+from engine.learning import Priors
+from engine.snapshot import Snapshot
 from tests.unit.engine.models import cold_deviation, learned_encoder
 
 values = st.one_of(st.booleans(), st.text(max_size=5), st.floats(-1e9, 1e9))
@@ -136,6 +139,42 @@ def test_a_cold_logit_has_the_same_deviation_whatever_a_sender_knows(
     deviations = np.array([cold_deviation(state, context()) for _ in range(50)])
     assert 0.7 < np.sqrt(np.mean(deviations**2)) < 1.8
     assert np.all((0.5 < deviations) & (deviations < 3.34))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 32),
+    st.integers(0, 16),
+    st.sampled_from([0, 300]),
+    st.floats(0.0, 1.0),
+    st.floats(0.5, 1.0),
+)
+def test_a_cold_logit_is_as_wide_however_much_is_known_of_users_and_messages(
+    facts: int, attributes: int, trained: int, numbers: float, present: float
+) -> None:
+    """A typical user, a message nobody was sent: between 0.8 and 1.6 logits, as designed.
+
+    Nothing known: 1 for the constant, 1/64 for the id: sqrt(1.016) = 1.01. Contexts at their full
+    squared length of 4, any attributes: sqrt(1 + 4/4 + (1 + 4)/16 + (1 + 4)/64) = 1.55.
+    """
+    rng = np.random.default_rng([facts, attributes, trained])
+    kinds = rng.random(facts) < numbers
+
+    def context() -> Context:
+        return {
+            f"f{i}": float(rng.normal(50.0, 20.0)) if number else f"v{rng.integers(3)}"
+            for i, number in enumerate(kinds.tolist())
+            if rng.random() < present
+        }
+
+    state = learned_encoder([context() for _ in range(trained)])
+    prior = Priors().click
+    labels = {f"a{j}": "x" for j in range(attributes)}
+    message = Catalog(1, {"new": Message(id="new", attributes=labels)}).hashes(np.zeros(1, int))
+    users = [state.encode(context()) for _ in range(200)]
+    forecast = Snapshot.cold((prior, prior)).forecast(users, np.zeros(200), message)
+    variance = forecast.click_shared**2 + forecast.click_own[:, 0] ** 2
+    assert 0.8 < np.sqrt(variance.mean()) < 1.6
 
 
 @pytest.mark.parametrize("size", [1, 30, 90])

@@ -18,7 +18,7 @@ from service.deciding import Ask
 from service.services import Services
 from service.store.keys import shard_of
 from service.store.memory import MemoryStore
-from service.store.protocol import Event, EventType, LogEntry
+from service.store.protocol import Change, Event, EventType, LogEntry
 from tests.rules_checker import Limits, Logged, complaints
 from tests.unit.service.harness import settings as free_sends
 
@@ -96,7 +96,7 @@ class Life:
 
     async def live(self, history: Sequence[Step]) -> None:
         for name, body in MESSAGES.items():
-            await self.store.put_message(name, body)
+            await self.store.configure(Change("test", 0.0, {f"message/{name}": body}))
         await self.held.live.refresh()
         for step in history:
             await self.take(step)

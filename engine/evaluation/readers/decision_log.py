@@ -7,6 +7,11 @@ left out whole: neither its outcome nor its weight counts. So is everything from
 decision on: abstentions resolve at once and sends wait for their windows, so what is resolved of
 the last days is mostly silence, and its weights would not average 1.
 
+Only the arms that draw by a law over all their candidates count: the bandit and the random arm.
+What the holdout and business as usual do, they do with probability 1, so no weight can turn their
+rows into another policy's; leaving their users out changes no row of the others. The shadow's
+answers were never carried out. `by_arm` compares the arms themselves.
+
 The logger learned while it logged, so the log is called adaptive. Forecasts are kept as the stored
 targets `forecast:click` and `forecast:unsubscribe`, for re-pricing and for the calibration of
 abstaining. The abstain reward is in the file and is not read. Limit: one send cost per row, the
@@ -19,6 +24,8 @@ from typing import Any
 
 import numpy as np
 
+from engine.arms import Arm
+from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Matrix
 from engine.evaluation.log import Log, LoggedBatch
 from engine.evaluation.readers.tables import (
@@ -32,6 +39,7 @@ from engine.evaluation.readers.tables import (
 
 REQUIRED = ("decision_id", "user_id", "at", "value", "burden", "candidates", "action", "propensity")
 LABELS = ("abstain_propensity", "click", "unsubscribe")
+DRAWN_ARMS = (Arm.BANDIT, Arm.RANDOM)
 ROUNDING = 1e-4  # float32 propensities of many candidates may miss 1 by this much
 
 
@@ -40,6 +48,7 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     table = open_table(path)
     table.require([*REQUIRED, *LABELS])
     table.refuse_duplicates("decision_id")
+    table, notes = _drawn_arms(table)
     seen = fetched(
         "SELECT DISTINCT m FROM (SELECT unnest([c.message for c in candidates]) AS m "  # noqa: S608
         f"FROM {table.source}) ORDER BY m",
@@ -53,7 +62,30 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
         for chunk in settled.select(_expressions(table, arms, context), rows):
             yield _batch(chunk, len(arms), context)
 
-    return Log(path.name, arms, read, adaptive=True, feature_names=("burden", *context))
+    return Log(
+        path.name, arms, read, adaptive=True, feature_names=("burden", *context), notes=notes
+    )
+
+
+def _drawn_arms(table: Table) -> tuple[Table, tuple[str, ...]]:
+    """The rows of arms that draw, and a sentence on the others; a log without arms has one."""
+    if "arm" not in table.types:
+        return table, ()
+    counted = fetched(f"SELECT arm, count(*) FROM {table.source} GROUP BY 1 ORDER BY 1", table.path)  # noqa: S608
+    others = {str(arm): rows for arm, rows in counted if arm not in DRAWN_ARMS}
+    if not others:
+        return table, ()
+    told = ", ".join(f"{rows:,} of {arm}" for arm, rows in others.items())
+    if len(others) == len(counted):
+        raise BadInput(
+            f"{table.path.name} holds decisions of no arm but these: {told}; expected some of "
+            f"{' or '.join(DRAWN_ARMS)}, because no other policy can be weighed by a rule's rows: "
+            "compare arms with `forbear arms`"
+        )
+    names = ", ".join(literal(arm) for arm in DRAWN_ARMS)
+    kept = f"(SELECT * FROM {table.source} WHERE arm IN ({names}))"  # noqa: S608
+    note = f"left out, because their actions were not drawn: {told}; see `forbear arms`"
+    return Table(table.path, table.types, kept), (note,)
 
 
 def _settled(table: Table) -> str:

@@ -1,7 +1,8 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent)
---   -> 1 when written; the user's fields on a conflict; the record (a string) on a replay
+--        sent, catalog, order, users_s, idempotency_s)
+--   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
+--      whether a newer catalog than that of the decision is in force
 --
 -- expected is '' for a contention record, burden '' for an abstention, any other '' means "none".
 -- sent: the send as the history will hold it. Whatever changes a history raises the version, so the
@@ -10,12 +11,11 @@
 -- {sNN}:i:NAME      read; written with the answer
 -- {sNN}:u:USER      compared; written
 -- {sNN}:tombstones  read
+-- {sNN}:catalog     compared
 -- {sNN}:ud:USER     the decision added, those beyond the retention dropped
 -- {sNN}:d:DECISION  written; those beyond the retention deleted
 -- {sNN}:due         the first deadline added
 -- {sNN}:log         the row appended
-
-local IDEMPOTENCY_S = 86400
 
 local user, tombstone, expected, now, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local burden, due, retention = ARGV[6], ARGV[11], ARGV[16]
@@ -31,7 +31,11 @@ end
 local u = {}
 if not contention then
   u = read_user(user, tombstone)
-  if (u[1] or '0') ~= expected or (send and u[6]) then return u end
+  local outdated = tonumber(redis.call('GET', CATALOG) or 0) > tonumber(ARGV[20])
+  if outdated or (u[1] or '0') ~= expected or (send and u[6]) then
+    u[#u + 1] = outdated
+    return u
+  end
 end
 
 local status = 'open'
@@ -42,7 +46,7 @@ elseif click_end == '' and unsubscribe_end == '' then
 end
 
 local entry = redis.call('XADD', LOG, '*', 'kind', 'decision', 'u', user, 'd', id,
-  'status', status, 'row', ARGV[8], 'teaching', ARGV[9], 'slices', ARGV[10])
+  'status', status, 'row', ARGV[8], 'teaching', ARGV[9], 'order', ARGV[21], 'slices', ARGV[10])
 
 local fields = { 'u', user, 'a', now, 'e', entry, 'h', ARGV[7] }
 local function with(...)
@@ -56,7 +60,7 @@ if click_end ~= '' then with('ce', click_end) end
 if unsubscribe_end ~= '' then with('ue', unsubscribe_end) end
 if record ~= '' then
   with('k', record)
-  redis.call('SET', idempotency_key(record), ARGV[18], 'EX', IDEMPOTENCY_S)
+  redis.call('SET', idempotency_key(record), ARGV[18], 'EX', ARGV[23])
 end
 local key = decision_key(id)
 redis.call('HSET', key, unpack(fields))
@@ -80,5 +84,6 @@ if not contention then
       'r', with_send(u[10], cmsgpack.unpack(ARGV[19]), tonumber(now)) }
   end
   redis.call('HSET', user_key(user), unpack(state))
+  redis.call('EXPIRE', user_key(user), ARGV[22])
 end
 return 1

@@ -6,6 +6,7 @@
 -- {sNN}:due         the decision's deadline moved or removed
 -- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back
 -- {sNN}:ud:USER     read
+-- {sNN}:tombstones  the user's added on an unsubscribe
 
 local HEADS = { 'click', 'unsubscribe' }
 local FIELD = {
@@ -14,18 +15,19 @@ local FIELD = {
 }
 local CREDIT_WINDOW_S = 7 * 86400
 local NONE = 'none'
+local REST = 0.1
 local LEAST_WEIGHT = 1e-9 -- what rounding leaves of a whole that was taught in parts
 
 local function load(id)
   local v = redis.call('HMGET', decision_key(id), 'u', 'a', 'e', 's', 'g', 'h', 'b', 'p', 'o',
-    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm')
+    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm', 'ch')
   if not v[1] then return nil end
   return {
     id = id, key = decision_key(id), user = v[1], at = tonumber(v[2]), entry = v[3],
     status = v[4] or 'open', gain_event = v[5] or 'click', hazard = tonumber(v[6]), burdens = v[7],
     last_before = v[8], confirm_by = tonumber(v[9]), waits = v[10], done = tonumber(v[11] or 0),
     first = not v[12], clicked = v[13], events = tonumber(v[14] or 0),
-    mark = tonumber(v[21]),
+    mark = tonumber(v[21]), came = tonumber(v[22]),
     click = { label = v[15], ends = tonumber(v[16]), taught = tonumber(v[17] or 0) },
     unsubscribe = { label = v[18], ends = tonumber(v[19]), taught = tonumber(v[20] or 0) },
   }
@@ -34,12 +36,12 @@ end
 -- The part that never changes stands in the log once: teaching, and slices of 17 bytes each.
 local function constant(d)
   if d.teaching then return d end
-  d.teaching, d.slices = '', {}
+  d.teaching, d.order, d.slices = '', '', {}
   local found = redis.call('XRANGE', LOG, d.entry, d.entry)[1]
   if not found then return d end
   local entry = {}
   for i = 1, #found[2], 2 do entry[found[2][i]] = found[2][i + 1] end
-  d.teaching = entry.teaching
+  d.teaching, d.order = entry.teaching, entry.order
   for i = 1, #entry.slices, 17 do
     local head, due, mass = struct.unpack('>Bdd', entry.slices, i)
     d.slices[#d.slices + 1] = { head = HEADS[head + 1], due = due, mass = mass }
@@ -49,7 +51,7 @@ end
 
 local function lesson(d, head, label, weight, delay)
   if weight < LEAST_WEIGHT or constant(d).teaching == '' then return end
-  redis.call('XADD', LESSONS, '*', 'd', d.id, 'h', head, 'y', label, 'w', num(weight),
+  redis.call('XADD', LESSONS, '*', 'o', d.order, 'h', head, 'y', label, 'w', num(weight),
     't', num(d[head].taught), 'l', num(delay), 'f', d.first and '1' or '0', 'x', d.teaching)
   if d.first then
     d.first = false
@@ -64,7 +66,7 @@ local function settle(d, head, value)
 end
 
 local function log_labels(d)
-  redis.call('XADD', LOG, '*', 'kind', 'labels', 'd', d.id, 'status', d.status,
+  redis.call('XADD', LOG, '*', 'kind', 'labels', 'u', d.user, 'd', d.id, 'status', d.status,
     'click', d.click.label or NONE, 'unsubscribe', d.unsubscribe.label or NONE)
 end
 
@@ -77,11 +79,52 @@ end
 -- Whatever the time is: a label is open until it is settled.
 local function unsettled(d, head) return d[head].ends and not d[head].label end
 
+-- Still has something to teach: silence so far, or a click that waits for the next slice.
+local function has_lessons(d, head)
+  return unsettled(d, head) or (head == 'click' and d.came ~= nil)
+end
+
+local function teach_click(d)
+  lesson(d, 'click', '1', 1, d.came - d.at)
+  d.came = nil
+  redis.call('HDEL', d.key, 'ch')
+end
+
+-- engine.outcome.lessons, one slice of it.
+local function teach_slice(d, slice)
+  local head = d[slice.head]
+  if not has_lessons(d, slice.head) then return end
+  if slice.head == 'click' and d.came and d.came < slice.due then return teach_click(d) end
+  lesson(d, slice.head, '0', slice.mass, slice.due - d.at)
+  head.taught = head.taught + slice.mass
+  redis.call('HSET', d.key, FIELD[slice.head].taught, num(head.taught))
+  if slice.due >= head.ends then settle(d, slice.head, '0') end
+end
+
+-- What the slices due by now have to say; the caller reschedules.
+local function teach_slices(d, now)
+  local slices = constant(d).slices
+  while slices[d.done + 1] and slices[d.done + 1].due <= now do
+    d.done = d.done + 1
+    teach_slice(d, slices[d.done])
+  end
+  redis.call('HSET', d.key, 'i', d.done)
+end
+
+-- engine.outcome.waits
+local function waits_for_slice(d)
+  local rest = 0
+  for _, slice in ipairs(constant(d).slices) do
+    if slice.head == 'click' and slice.due > d.came then rest = rest + slice.mass end
+  end
+  return rest > REST
+end
+
 local function next_deadline(d)
   if d.waits then return d.confirm_by end
   local slices = constant(d).slices
   for i = d.done + 1, #slices do
-    if unsettled(d, slices[i].head) then return slices[i].due end
+    if has_lessons(d, slices[i].head) then return slices[i].due end
   end
 end
 
@@ -100,8 +143,8 @@ end
 
 local function censor(d)
   if d.status == 'censored' then return end
-  d.waits = nil
-  redis.call('HDEL', d.key, 'w')
+  d.waits, d.came = nil, nil
+  redis.call('HDEL', d.key, 'w', 'ch')
   settle(d, 'click', NONE)
   settle(d, 'unsubscribe', NONE)
   become(d, 'censored')
@@ -207,6 +250,7 @@ local function unsubscribe(user, tombstone, now, named, weigh)
   local u = read_user(user, tombstone)
   if u[6] then return false end
   redis.call('HSET', user_key(user), 'x', '1', 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
+  redis.call('SADD', TOMBSTONES, tombstone)
   local sends = open_sends(user, now, named)
   local weights = weigh(sends)
   for i, d in ipairs(sends) do

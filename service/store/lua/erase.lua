@@ -3,14 +3,11 @@
 -- {sNN}:u:USER, {sNN}:ud:USER, {sNN}:ue:USER  deleted
 -- {sNN}:d:DECISION, {sNN}:i:NAME              the user's deleted
 -- {sNN}:due         the user's decisions removed
--- {sNN}:tombstones  the user's added if unsubscribed
+-- {sNN}:tombstones  read: an unsubscribed user's stays
 
 local user, tombstone = ARGV[1], ARGV[2]
 
-local left = 0
-if redis.call('HGET', user_key(user), 'x') then
-  left = redis.call('SADD', TOMBSTONES, tombstone)
-end
+local left = redis.call('SISMEMBER', TOMBSTONES, tombstone)
 local decisions, records = 0, 0
 for _, id in ipairs(redis.call('ZRANGE', user_decisions_key(user), 0, -1)) do
   local decision, record = forget(id)

@@ -1,4 +1,5 @@
--- event(tag; user, tombstone, event_id, kind, now, at, decision, value, half_life, retention)
+-- event(tag; user, tombstone, event_id, kind, now, at, decision, value, half_life, retention,
+--       users_s)
 --   -> 'accepted', 'duplicate', 'late' or 'unknown'
 --
 -- decision and value are '' where the event has none.
@@ -45,8 +46,13 @@ end
 
 local function gain(d)
   if not is_open(d, 'click', now) then return end
-  lesson(d, 'click', '1', 1, now - d.at)
+  d.came = now
+  redis.call('HSET', d.key, 'ch', num(now))
   settle(d, 'click', '1')
+  if not d.waits and not waits_for_slice(d) then
+    teach_slices(d, now)
+    teach_click(d)
+  end
   reschedule(d)
 end
 
@@ -95,6 +101,7 @@ if decision_id ~= '' or NAMES_DECISION[kind] then
   d = find_decision()
   if not d then
     if kind == 'unsubscribe' then unsubscribe(user, tombstone, now, nil, censor_all) end
+    redis.call('EXPIRE', user_key(user), ARGV[11])
     return 'unknown'
   end
 end
@@ -123,6 +130,7 @@ elseif kind == 'external_send' then
   external_send()
 end
 
+redis.call('EXPIRE', user_key(user), ARGV[11])
 redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', decision_id, 'id', event_id,
   'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status)
 return status

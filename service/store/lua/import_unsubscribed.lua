@@ -1,4 +1,4 @@
--- import_unsubscribed(tag; now, user, tombstone, ...) -> how many were not unsubscribed before
+-- import_unsubscribed(tag; now, users_s, user, tombstone, ...) -> how many were not unsubscribed before
 --
 -- What is open of their sends is censored: silence after an opt-out elsewhere is no sign of content.
 --
@@ -9,9 +9,10 @@
 local function censor_all() return {} end
 
 local marked = 0
-for i = 2, #ARGV, 2 do
+for i = 3, #ARGV, 2 do
   if unsubscribe(ARGV[i], ARGV[i + 1], tonumber(ARGV[1]), nil, censor_all) then
     marked = marked + 1
   end
+  redis.call('EXPIRE', user_key(ARGV[i]), ARGV[2])
 end
 return marked

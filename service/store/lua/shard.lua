@@ -3,11 +3,11 @@
 -- KEYS[1]  the shard's tag, "{sNN}"; every key below starts with it, so all share one slot
 --
 -- {sNN}:u:USER  {sNN}:ud:USER  {sNN}:ue:USER  {sNN}:d:DECISION  {sNN}:i:NAME
--- {sNN}:due  {sNN}:lessons  {sNN}:log  {sNN}:tombstones        explained in keys.py
+-- {sNN}:due  {sNN}:lessons  {sNN}:log  {sNN}:tombstones  {sNN}:catalog      explained in keys.py
 
 local TAG = KEYS[1]
 local DUE, LESSONS, LOG = TAG .. ':due', TAG .. ':lessons', TAG .. ':log'
-local TOMBSTONES = TAG .. ':tombstones'
+local TOMBSTONES, CATALOG = TAG .. ':tombstones', TAG .. ':catalog'
 
 local function user_key(user) return TAG .. ':u:' .. user end
 local function user_decisions_key(user) return TAG .. ':ud:' .. user end

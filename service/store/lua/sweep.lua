@@ -5,22 +5,8 @@
 
 local now, limit, half_life = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 
-local function teach_slice(d, slice)
-  local head = d[slice.head]
-  if not unsettled(d, slice.head) then return end
-  lesson(d, slice.head, '0', slice.mass, slice.due - d.at)
-  head.taught = head.taught + slice.mass
-  redis.call('HSET', d.key, FIELD[slice.head].taught, num(head.taught))
-  if slice.due >= head.ends then settle(d, slice.head, '0') end
-end
-
 local function teach_due(d)
-  local slices = constant(d).slices
-  while slices[d.done + 1] and slices[d.done + 1].due <= now do
-    d.done = d.done + 1
-    teach_slice(d, slices[d.done])
-  end
-  redis.call('HSET', d.key, 'i', d.done)
+  teach_slices(d, now)
   reschedule(d)
 end
 

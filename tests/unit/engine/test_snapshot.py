@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.context import CONSTANT, EncodedContext, Hashes
+from engine.context import CONSTANT, EncodedContext, Hashes, message_values
 from engine.errors import ModelFormatError
 from engine.learning import Learner, Lesson, Priors
 from engine.response import Head, Learned, Prior, untaught
@@ -280,3 +280,25 @@ def test_a_message_teaches_exactly_the_features_that_score_it() -> None:
     assert 3 + size + 4 * (size + 1) == slots.size == values.size
     plain, _ = features(context, burden, ALL[0])
     assert 3 + size + (size + 1) == plain.size
+
+
+def test_the_attributes_of_a_message_share_one_unit_of_squared_length() -> None:
+    """Three attributes are 1 / sqrt(3) each, one is 1, and the id is 1 whatever they are."""
+    third = 1.0 / np.sqrt(3.0)
+    expected = [[1, 1, 1, 1], [1, 1, 1, 1], [third, third, third, 1], [1, 1, 1, 1]]
+    real = ALL != 0
+    assert np.allclose(np.array(expected)[real], message_values(ALL)[real])
+    slots, values = features(EncodedContext(ALL[0, :0], np.zeros(0, np.float32)), 0.0, ALL[2])
+    assert np.allclose([third, third, third, 1.0], values[3:])
+    assert 7 == slots.size
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_effect_is_what_its_features_add_to_the_logits(*, shared: bool) -> None:
+    """Two contexts' forecasts differ by the difference of their effects."""
+    users = [asked(seed)[0] for seed in (1, 2, 3)]
+    messages = ALL if shared else np.repeat(ALL[None], 3, axis=0)
+    forecast = SNAPSHOT.forecast(users, np.ones(3), messages)
+    effect = SNAPSHOT.effect(users, messages)
+    for head, logit in enumerate((forecast.click, forecast.unsubscribe)):
+        assert np.allclose(logit[0] - logit[1:], effect[head, 0] - effect[head, 1:], atol=1e-5)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.arms import Arm
 from engine.decision import Decision, Forecasts, Reason
 from engine.decision_log import to_json
 from engine.errors import BadInput
@@ -104,7 +105,7 @@ def test_the_reader_takes_the_records_the_engine_writes(tmp_path: Path) -> None:
         abstain_propensity=0.25,
         abstain_reward=0.0,
         reason=Reason.CHOSEN,
-        arm="bandit",
+        arm=Arm.BANDIT,
         policy="thompson",
         model_version=1,
         encoder_version=1,

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from service import background
 from service.store.protocol import SHARDS
 from tests.unit.service.harness import Worker, settings, worker
 
@@ -11,6 +12,7 @@ OFFER = {"attributes": {"category": "offer", "discount": 0.2}, "channel": "push"
 NO_RULES = {"tags": [], "paused": False, "starts": None, "ends": None, "when": {}} | {
     "cooldown_s": 0.0,
     "transactional": False,
+    "tier": 0,
 }
 
 
@@ -81,6 +83,16 @@ async def test_a_message_that_is_no_json_is_refused(running: Worker, body: bytes
     assert 400 == response.status_code
 
 
+async def test_a_full_catalog_takes_no_new_message_and_still_edits(
+    running: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.routes.messages.MOST_MESSAGES", 1)
+    new = await running.client.put("/v1/messages/spring", json=OFFER)
+    known = await running.client.put("/v1/messages/sale", json=OFFER)
+    assert (422, 200) == (new.status_code, known.status_code)
+    assert "already holds 1 messages" in new.json()["detail"]
+
+
 # -- users ---------------------------------------------------------------------------------------
 
 
@@ -136,6 +148,44 @@ async def test_erasing_one_who_is_unsubscribed_keeps_the_silence(running: Worker
     assert user["unsubscribed"] is True
 
 
+async def test_an_export_tells_everything_that_is_stored(running: Worker) -> None:
+    decision = (await running.decide("a/b", context={"age": 41})).json()
+    click = {"event_id": "e", "type": "click", "user_id": "a/b"}
+    await running.report(click | {"decision_id": decision["decision_id"], "value": 2.5})
+    told = (await running.client.get("/v1/users/a/b/export")).json()
+    (record,), (event,) = told["decisions"], told["events"]
+    assert ("a/b", {"age": 41.0}, "open") == (
+        told["user_id"],
+        record["context"],
+        record["status"],
+    )
+    assert [decision["action"]] == [one["message"] for one in record["candidates"]]
+    assert ("e", "click", 2.5, "accepted") == tuple(
+        event[key] for key in ("event_id", "type", "value", "status")
+    )
+    assert (1, 1, [decision["action"]]) == (
+        told["state"]["sends"],
+        told["state"]["clicks"],
+        [send["message"] for send in told["state"]["recent_sends"]],
+    )
+
+
+async def test_the_log_is_trimmed_behind_its_retention(
+    running: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """90 days are kept by default; the log has milliseconds."""
+    trimmed: list[int] = []
+
+    async def trim_log(before_ms: int) -> int:
+        trimmed.append(before_ms)
+        return 0
+
+    monkeypatch.setattr(running.store, "trim_log", trim_log)
+    now = running.held.clock.now()
+    await background.trim_log(running.held)
+    assert 1000 * (now - 90 * 86_400) == pytest.approx(trimmed[0], abs=60_000)
+
+
 # -- progress ------------------------------------------------------------------------------------
 
 
@@ -156,8 +206,8 @@ async def test_a_lesson_stored_but_not_learned_is_lag(running: Worker) -> None:
     await running.report(
         *(
             {
-                "event_id": "c",
-                "type": "click",
+                "event_id": "e",
+                "type": "unsubscribe",
                 "user_id": answer["user_id"],
                 "decision_id": answer["decision_id"],
             }

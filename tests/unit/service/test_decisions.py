@@ -32,7 +32,13 @@ async def test_a_recorded_answer_can_be_looked_up_in_full(running: Worker) -> No
     assert GOOD["context"] == decision["context"]
     assert answer["at"] == decision["at"]
     assert ["sale"] == [candidate["message"] for candidate in decision["candidates"]]
-    assert [{"message": "nowhere", "reason": "unknown_message"}] == decision["blocked"]
+    (blocked,) = decision["blocked"]
+    assert ("nowhere", "unknown_message", None) == (
+        blocked["message"],
+        blocked["reason"],
+        blocked["free_at"],
+    )
+    assert "add it, or correct the id" in blocked["change"]
     assert {"click": None, "unsubscribe": None} == record["labels"] or answer["action"] is None
 
 

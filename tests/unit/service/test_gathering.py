@@ -6,6 +6,7 @@ from typing import cast
 
 import pytest
 
+from engine.arms import Arm
 from engine.decision import Reason
 from service.deciding import Answer, Ask, Decider
 from service.gathering import Gathering
@@ -23,7 +24,7 @@ class Echo:
         await asyncio.sleep(0.01)
         if self._error:
             raise self._error
-        return [Answer(ask.user_id.encode(), Reason.CHOSEN, 1) for ask in asks]
+        return [Answer(ask.user_id.encode(), Reason.CHOSEN, 1, Arm.BANDIT) for ask in asks]
 
 
 async def test_questions_of_one_turn_are_one_batch_and_answers_find_their_way() -> None:

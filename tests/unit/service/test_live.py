@@ -7,11 +7,11 @@ import pytest
 
 from engine.context import SLOTS, EncoderState
 from engine.learning import Learner, Priors
-from engine.policy import Policy
 from engine.snapshot import State, to_bytes
 from service.live import Live
 from service.store.memory import MemoryStore
-from service.store.protocol import SHARDS
+from service.store.protocol import SHARDS, Change
+from service.terms import Terms
 
 
 async def _publish(store: MemoryStore, state: State, version: int) -> None:
@@ -34,7 +34,7 @@ async def test_a_table_a_quarter_full_is_warned_of_once(
     said = MagicMock()
     monkeypatch.setattr("service.live.logger", lambda: said)
     store = MemoryStore(half_life_s=86400.0, tombstone_secret=b"x")
-    live = Live(store, Policy(), Priors())
+    live = Live(store, lambda _: Terms(), Priors())
     for version, share in enumerate((0.24, 0.26, 0.27), start=1):
         await _publish(store, _using(share), version)
         await live.refresh()
@@ -45,11 +45,11 @@ async def test_a_table_a_quarter_full_is_warned_of_once(
 
 async def test_nothing_new_is_the_same_model() -> None:
     store = MemoryStore(half_life_s=86400.0, tombstone_secret=b"x")
-    live = Live(store, Policy(), Priors())
+    live = Live(store, lambda _: Terms(), Priors())
     await live.refresh()
     before = live.model
     await live.refresh()
     assert before is live.model
-    await store.put_message("m", b"{}")
+    await store.configure(Change("test", 0.0, {"message/m": b"{}"}))
     await live.refresh()
     assert before is not live.model

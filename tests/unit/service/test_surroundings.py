@@ -233,8 +233,8 @@ async def counted(worker: Worker, sample: str) -> float:
 @pytest.mark.parametrize(
     ("sample", "act"),
     [
-        ('forbear_decisions_total{reason="no_candidate"}', "empty"),
-        ('forbear_decisions_total{reason="fallback"}', "away"),
+        ('forbear_decisions_total{arm="bandit",reason="no_candidate"}', "empty"),
+        ('forbear_decisions_total{arm="bandit",reason="fallback"}', "away"),
         ('forbear_events_total{status="accepted",type="external_send"}', "event"),
         ('forbear_events_total{status="invalid",type="unreadable"}', "bad event"),
         ('forbear_problems_total{kind="invalid-request"}', "bad request"),

@@ -1,7 +1,0 @@
--- put_message(version; messages, id, body) -> 1 if the message is new
---
--- {catalog}:messages  written
--- {catalog}:version   raised
-
-redis.call('INCR', KEYS[1])
-return redis.call('HSET', ARGV[1], ARGV[2], ARGV[3])
