@@ -47,9 +47,9 @@ class Reason(StrEnum):
     PAUSED = "paused"
     """Blocked: this message is paused. Abstained: the whole service is."""
     NOT_STARTED = "not_started"
-    """Blocked: the message's `starts` is still to come."""
+    """Blocked: the message's `starts`, or its next window, is still to come."""
     EXPIRED = "expired"
-    """Blocked: the message's `ends` has passed."""
+    """Blocked: the message's `ends`, or its last window, has passed."""
     CONDITION = "condition"
     """Blocked: the context does not fulfil the message's `when`."""
     COOLDOWN = "cooldown"
@@ -64,6 +64,8 @@ class Reason(StrEnum):
     """Blocked: this user has had as many sends as a cap allows within its time."""
     TAG_CAP = "tag_cap"
     """Blocked: this user has had as many messages of one of its tags as that tag's cap allows."""
+    BUDGET = "budget"
+    """Blocked: what a budget of the message or of the team allows within its time is spent."""
     LOWER_TIER = "lower_tier"
     """Blocked: a message of a higher tier may be sent, and goes first."""
     CONTENTION = "contention"
@@ -121,6 +123,8 @@ class Forecasts:
     unsubscribe: Floats
     """Annoyance, part one: p_unsubscribe times the unsubscribe cost."""
     send_cost: Floats
+    scarcity: Floats
+    """What the slots of budgets that a send takes were worth to others."""
     net: Floats
     propensity: Floats
 

@@ -35,6 +35,8 @@ class _Row(msgspec.Struct, array_like=True):
     propensities: bytes
     send_costs: float | list[float]
     """One number where all candidates cost the same."""
+    scarcities: float | list[float]
+    """The same for the prices of their budgets."""
     blocked: list[tuple[str, Reason]]
     p0: float
     unsubscribe_cost: float
@@ -61,7 +63,6 @@ _decode = msgspec.msgpack.Decoder(_Row).decode
 def to_row(decision: Decision) -> bytes:
     """The decision as stored."""
     columns = decision.forecasts
-    costs = columns.send_cost.tolist()
     return _encode(
         _Row(
             format=FORMAT,
@@ -75,7 +76,8 @@ def to_row(decision: Decision) -> bytes:
             p_click=_narrow(columns.p_click),
             p_unsubscribe=_narrow(columns.p_unsubscribe),
             propensities=_narrow(columns.propensity),
-            send_costs=costs[0] if len(set(costs)) == 1 else costs,
+            send_costs=_short(columns.send_cost),
+            scarcities=_short(columns.scarcity),
             blocked=list(decision.blocked),
             p0=decision.p0,
             unsubscribe_cost=decision.unsubscribe_cost,
@@ -147,10 +149,10 @@ def from_row(row: bytes) -> Decision:
 def _fits(stored: _Row) -> bool:
     size = len(stored.candidates)
     columns = (stored.p_click, stored.p_unsubscribe, stored.propensities)
-    costs = stored.send_costs
+    shortened = (stored.send_costs, stored.scarcities)
     return (
         all(len(column) == 4 * size for column in columns)
-        and (isinstance(costs, float) or len(costs) == size)
+        and all(isinstance(costs, float) or len(costs) == size for costs in shortened)
         and (not isinstance(stored.free_at, list) or len(stored.free_at) == len(stored.blocked))
         and (stored.action is None or 0 <= stored.action < size)
     )
@@ -165,7 +167,8 @@ def _forecasts(stored: _Row) -> Forecasts:
         p0=np.array([stored.p0]),
         unsubscribe_cost=np.array([stored.unsubscribe_cost]),
         price=np.array([stored.price]),
-        send_cost=np.broadcast_to(np.asarray(stored.send_costs, np.float64), (1, size)),
+        send_cost=_long(stored.send_costs, size),
+        scarcity=_long(stored.scarcities, size),
     )
     return Forecasts(
         p_click=priced.p_click[0],
@@ -173,9 +176,20 @@ def _forecasts(stored: _Row) -> Forecasts:
         gain=priced.gain[0],
         unsubscribe=priced.unsubscribe[0],
         send_cost=priced.send_cost[0],
+        scarcity=priced.scarcity[0],
         net=priced.net[0],
         propensity=_wide(stored.propensities),
     )
+
+
+def _short(column: Floats) -> float | list[float]:
+    numbers: list[float] = column.tolist()
+    return numbers[0] if len(set(numbers)) == 1 else numbers
+
+
+def _long(numbers: float | list[float], size: int) -> Floats:
+    """(1, size)"""
+    return np.broadcast_to(np.asarray(numbers, np.float64), (1, size))
 
 
 def _times(decision: Decision) -> float | list[float | None] | None:
@@ -217,7 +231,7 @@ def contention(
         value=value,
         burden=0.0,
         candidates=(),
-        forecasts=Forecasts(nothing, nothing, nothing, nothing, nothing, nothing, nothing),
+        forecasts=Forecasts(*[nothing] * 8),
         blocked=(),
         p0=0.0,
         unsubscribe_cost=0.0,
@@ -287,9 +301,11 @@ def annoyance(decision: Decision, k: int) -> dict[str, float]:
     """The parts of candidate k's annoyance, reported apart."""
     unsubscribe = float(decision.forecasts.unsubscribe[k])
     cost = float(decision.forecasts.send_cost[k])
+    scarcity = float(decision.forecasts.scarcity[k])
     return {
         "unsubscribe": unsubscribe,
         "patience": decision.price,
         "send_cost": cost,
-        "total": unsubscribe + decision.price + cost,
+        "scarcity": scarcity,
+        "total": unsubscribe + decision.price + cost + scarcity,
     }

@@ -21,9 +21,11 @@ from engine.decision import Decision, Floats, Forecasts, Reason, Request, UserSt
 from engine.exploration import Explorer, Options, Thompson, as_logged, rounded, with_floor
 from engine.learning import teaching
 from engine.patience import ConstantPatience, Outlook, Patience
+from engine.rationing import Rations
 from engine.snapshot import Forecast, Snapshot
 from engine.valuation import Terms
 
+NO_RATIONS = Rations()
 CHUNK = 32
 """Users scored together: more do not fit the processor's cache."""
 
@@ -68,6 +70,12 @@ class Model:
     policy: Policy
     snapshot: Snapshot
     catalog: Catalog
+    rations: Rations = NO_RATIONS
+    """Of this catalog."""
+
+    def scarcity(self, rows: NDArray[np.int64]) -> Floats:
+        """What a send of each takes from budgets, at their prices; of the shape of `rows`."""
+        return self.rations.scarcity[rows] if self.rations.budgets else np.zeros(rows.shape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +201,7 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
     forecast, p0 = _forecast(model, asked)
     value = np.array([request.value for request in asked.requests])
     send_cost = model.catalog.send_costs(asked.rows, policy.send_cost)
+    scarcity = model.scarcity(asked.rows)
     unsubscribe_cost, price = policy.patience.costs(
         Outlook(
             snapshot=model.snapshot,
@@ -202,7 +211,7 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
             offered=asked.offered,
             forecast=forecast,
             burdens=asked.burdens,
-            send_cost=send_cost,
+            send_cost=send_cost + scarcity,  # later sends will have to pay for their slots too
             value=asked.usual_values,
             half_life=policy.half_life,
             supposed=supposed,
@@ -221,8 +230,9 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
         unsubscribe_cost=unsubscribe_cost,
         price=price,
         send_cost=send_cost,
+        scarcity=scarcity,
     )
-    reward = valuation.abstain_reward(terms.net, asked.offered, policy.rho)
+    reward = valuation.abstain_reward(terms.net + scarcity, asked.offered, policy.rho)
     options = Options(
         mean=forecast.click,
         shared=forecast.click_shared,
@@ -266,6 +276,7 @@ def _record(
             gain=terms.gain[i, :size],
             unsubscribe=terms.unsubscribe[i, :size],
             send_cost=terms.send_cost[i, :size],
+            scarcity=terms.scarcity[i, :size],
             net=terms.net[i, :size],
             propensity=scored.law[i, :size],
         ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from engine.budget import Budget
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import QuietHours
@@ -49,6 +50,8 @@ class Rules:
     tag_caps: tuple[TagCap, ...] = ()
     usual_caps: tuple[Cap, ...] = ()
     """Besides `caps`, for users whose arm is business as usual."""
+    budgets: tuple[Budget, ...] = ()
+    """Of all messages together."""
     week: Week | None = None
     """The days of the user's week on which sends are allowed; None: every day."""
     quiet_hours: QuietHours | None = None

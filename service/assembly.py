@@ -5,6 +5,7 @@ from dataclasses import replace
 from numpy.random import Generator
 
 from engine.arms import Experiment, assignment_key, parse_arms
+from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Explorer, InverseGap, Thompson
 from engine.learning import Priors
@@ -22,6 +23,7 @@ from service.configuration.watched_file import WatchedFile
 from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
+from service.rationing import Rationing
 from service.services import Services
 from service.settings import Settings
 from service.store.limits import Kept
@@ -82,6 +84,7 @@ def rules(settings: Settings) -> Rules:
         caps=parse_caps(settings.caps),
         usual_caps=parse_caps(settings.usual_caps),
         tag_caps=parse_tag_caps(settings.tag_caps),
+        budgets=parse_team_budgets(settings.budgets),
         week=parse_days(settings.days),
         quiet_hours=parse_quiet_hours(settings.quiet_hours),
         zone=time_zone(settings.time_zone),
@@ -143,7 +146,8 @@ def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> 
     )
     known = configured_keys(settings.api_keys.get_secret_value()) if settings.api_keys else {}
     sweeper = Sweeper(store, min(settings.not_sent_grace_s, settings.confirm_window_s))
-    decider = Decider(store, live, clock, sweeper, rng)
+    rationing = Rationing(store, live)
+    decider = Decider(store, live, clock, sweeper, rationing, rng)
     return Services(
         settings=settings,
         store=store,
@@ -153,5 +157,6 @@ def assemble(settings: Settings, store: Store, rng: Generator | None = None) -> 
         gathering=Gathering(decider),
         keys=KeyRing(store, known),
         sweeper=sweeper,
+        rationing=rationing,
         file=WatchedFile(settings.config, store, clock) if settings.config else None,
     )

@@ -15,6 +15,7 @@ from service.store.protocol import Checkpoint
 
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0
+RATION_EVERY_S = 1.0
 LOOK_ROUND_EVERY_S = 5.0
 TRIM_EVERY_S = 60.0
 
@@ -38,6 +39,9 @@ def start(held: Services) -> list[asyncio.Task[None]]:
         added = await held.store.entries_added()
         metrics.lag(lag(added, await held.store.load_checkpoint()))
 
+    async def ration() -> None:
+        await held.rationing.refresh(held.clock.now())
+
     tasks = [
         asyncio.create_task(_repeat("refresh", REFRESH_EVERY_S, lambda: refresh(held))),
         asyncio.create_task(_repeat("look round", LOOK_ROUND_EVERY_S, look_round)),
@@ -45,6 +49,7 @@ def start(held: Services) -> list[asyncio.Task[None]]:
     if not held.clock.simulated:  # there, whatever moves the clock sweeps first; the log has
         # times of its own, which are real
         tasks.append(asyncio.create_task(_repeat("sweep", SWEEP_EVERY_S, sweep)))
+        tasks.append(asyncio.create_task(_repeat("ration", RATION_EVERY_S, ration)))
         tasks.append(asyncio.create_task(_repeat("trim", TRIM_EVERY_S, trim)))
     return tasks
 

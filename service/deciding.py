@@ -29,10 +29,12 @@ from engine.errors import StoreError
 from engine.explanation import removals
 from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
+from engine.rationing import Rations
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
 from service.problems import Kind, Problem
+from service.rationing import Rationing
 from service.store.keys import shard_of
 from service.store.protocol import (
     Commit,
@@ -91,12 +93,14 @@ class Decider:
         live: Live,
         clock: Clock,
         sweeper: Sweeper,
+        rationing: Rationing,
         rng: Generator | None = None,
     ) -> None:
         self._store = store
         self._live = live
         self._clock = clock
         self._sweeper = sweeper
+        self._rationing = rationing
         self._rng = rng or np.random.default_rng()
         self._disowned: list[Commit] = []
 
@@ -129,7 +133,8 @@ class Decider:
         Nothing is stored, counted, reserved or remembered, and the draws to come stay as they are.
         """
         model = self._model()
-        requests = [_request(ask, user, model, self._terms, now)]
+        short = self._rationing.spent_up(model.rations)
+        requests = [_request(ask, user, model, self._terms, now, short)]
         rng = np.random.default_rng(0)
         (drawn,) = decide(model, requests, [_state(user)], [""], now=now, rng=rng, supposed=True)
         return drawn.decision
@@ -140,13 +145,16 @@ class Decider:
             await self._take_back(now)
         if self._clock.simulated and self._sweeper.needed(now):
             await self._sweeper.sweep(now)
+        if self._clock.simulated and self._rationing.due(now):
+            await self._rationing.refresh(now)
 
     async def _decide_wave(
         self, asks: Sequence[Ask], wave: Sequence[int], now: float, answers: dict[int, Answer]
     ) -> None:
         """Decide questions of distinct users; fills in `answers`."""
         reads = await self._store.read_users(
-            [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave]
+            [UserRead(asks[i].user_id, asks[i].idempotency) for i in wave],
+            tuple(self._model().rations.budgets),
         )
         users: dict[int, StoredUser] = {}
         for i, read in zip(wave, reads, strict=True):
@@ -158,6 +166,9 @@ class Decider:
             if not users:
                 return
             users = await self._attempt(asks, users, self._model(), now, answers)
+            if users and self._model().rations.budgets:
+                now = max(now, self._clock.now())  # a grant holds from its own time on
+                users = await self._read_again(asks, list(users))
         await self._give_up(asks, users, now, answers)
 
     def _model(self) -> Model:
@@ -177,6 +188,9 @@ class Decider:
         """Score, draw and commit; returns the users whose state had changed, with the new one."""
         places = list(users)
         requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
+        if await self._rationing.fetch(model.rations, _lacking(model.rations, requests), now):
+            users = await self._read_again(asks, places)
+            requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         drawn = decide(
             model,
             requests,
@@ -198,9 +212,23 @@ class Decider:
                 answers[i] = _replay(asks[i], result)
             else:
                 answers[i] = _answer(commit, one.decision)
+                if model.rations.budgets:
+                    self._rationing.note(model.rations, one.decision, commit.charges)
         if any(isinstance(result, Conflict) and result.outdated for result in results):
             await self._live.refresh()
         return changed
+
+    async def _read_again(
+        self, asks: Sequence[Ask], places: Sequence[int]
+    ) -> dict[int, StoredUser]:
+        """The users' states of now, with what their shards hold of budgets."""
+        reads = [UserRead(asks[i].user_id) for i in places]
+        states = await self._store.read_users(reads, tuple(self._model().rations.budgets))
+        return {
+            i: state
+            for i, state in zip(places, states, strict=True)
+            if isinstance(state, StoredUser)
+        }
 
     async def _committed(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         try:
@@ -280,6 +308,9 @@ class Decider:
             gain_event="conversion" if model.policy.unprompted else "click",
             idempotency=ask.idempotency,
             catalog_version=model.catalog.version,
+            charges=model.rations.charges(decision.candidates, decision.action)
+            if model.rations.budgets
+            else (),
         )
 
     def _disown(self, commits: Iterable[Commit]) -> None:
@@ -309,9 +340,18 @@ def _waves(asks: Sequence[Ask]) -> list[list[int]]:
     return waves
 
 
-def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float) -> Request:
+def _request(
+    ask: Ask,
+    user: StoredUser,
+    model: Model,
+    terms: Terms,
+    now: float,
+    short: frozenset[str] | None = None,
+) -> Request:
+    if short is None:
+        short = model.rations.short(user.allowances, now)
     arm = terms.experiment.arm_of(ask.user_id)
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm)
+    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm, short)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
@@ -324,6 +364,16 @@ def _request(ask: Ask, user: StoredUser, model: Model, terms: Terms, now: float)
         time_zone=(ask.zone or terms.rules.zone).key,
         arm=arm,
     )
+
+
+def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[str, int]]:
+    """Shard -> budget -> the most units that a message of these requests lacks."""
+    lacking: dict[int, dict[str, int]] = {}
+    for request in requests if rations.budgets else ():
+        for name, units in rations.lacking(request.blocked).items():
+            of_shard = lacking.setdefault(shard_of(request.user_id), {})
+            of_shard[name] = max(units, of_shard.get(name, 0))
+    return lacking
 
 
 def _state(user: StoredUser) -> UserState:

@@ -8,7 +8,7 @@ store turns away, abstains until it is replaced.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -17,6 +17,7 @@ from engine.context import WARN_USE
 from engine.errors import BadInput, ModelFormatError
 from engine.learning import Priors
 from engine.policy import Model
+from engine.rationing import Rations
 from engine.snapshot import Snapshot, from_bytes
 from service.configuration.document import FILE, MESSAGE, PAUSE, Parts
 from service.logs import logger
@@ -52,6 +53,7 @@ class Live:
         self.parts: Parts = {}
         self.terms = arrange(self.parts)
         self.model: Model | None = None
+        self._prices: Mapping[str, float] = {}
 
     async def refresh(self) -> None:
         """Take up what is new; raises `StoreError`, and then what was in use stays in use."""
@@ -69,7 +71,20 @@ class Live:
             or known.snapshot is not self.snapshot
             or known.catalog is not self.catalog
         ):
-            self.model = Model(self.terms.policy, self.snapshot, self.catalog)
+            self._make_model()
+
+    def price(self, prices: Mapping[str, float]) -> None:
+        """Take up the prices of budgets."""
+        self._prices = prices
+        if self.model is not None:
+            self._make_model()
+
+    def _make_model(self) -> None:
+        terms = self.terms
+        rations = Rations(
+            self.catalog, terms.rules.budgets, terms.policy.send_cost, dict(self._prices)
+        )
+        self.model = Model(terms.policy, self.snapshot, self.catalog, rations)
 
     async def _refresh_configuration(self) -> None:
         version = await self._store.configuration_version()

@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from engine.catalog import Message
 from engine.condition import Condition
+from engine.windows import Window
 from service.store.protocol import EventStatus, EventType
 
 MOST_ITEMS = 1000
@@ -134,6 +135,8 @@ class Annoyance(Struct, frozen=True):
     unsubscribe: float
     patience: float
     send_cost: float
+    scarcity: float
+    """What the slots of budgets that the send takes are worth to others; 0 where none is scarce."""
     total: float
 
 
@@ -181,12 +184,16 @@ class MessageBody(Struct, frozen=True):
     """Not sent before this time."""
     ends: Time | None = None
     """Not sent at this time or later."""
+    windows: list[Window] = []
+    """Where there are any, sent only within one of them: one after the other, in order."""
     when: dict[str, Condition] = {}
     """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
     cooldown_s: float = 0.0
     """Least time between two sends of this message to one user, in seconds."""
+    budget: str = ""
+    """Most sends of it to everybody in any such time, or most money: 1000/1d cost:50/7d."""
     transactional: bool = False
-    """Passes days, quiet hours, gap and caps, never an unsubscribe; counts as any other send."""
+    """Passes days, quiet hours, gap, caps, budgets, never an unsubscribe; counts as any other."""
     tier: int = 0
     """Where messages of several tiers may be sent, only those of the highest are candidates."""
 

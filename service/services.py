@@ -11,6 +11,7 @@ from service.deciding import Decider
 from service.gathering import Gathering
 from service.live import Live
 from service.problems import Kind, Refused
+from service.rationing import Rationing
 from service.settings import Settings
 from service.store.protocol import Store
 from service.sweeping import Sweeper
@@ -29,6 +30,7 @@ class Services:
     """For single questions; `decider` takes whole batches."""
     keys: KeyRing
     sweeper: Sweeper
+    rationing: Rationing
     file: WatchedFile | None = None
     """The configuration file, where one is named."""
     draining: bool = False

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from engine.arms import parse_arms
+from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
@@ -56,6 +57,7 @@ def _readable_by(parse: Callable[[str], object]) -> Callable[[str], str]:
 Arms = Annotated[str, AfterValidator(_readable_by(parse_arms))]
 Caps = Annotated[str, AfterValidator(_readable_by(parse_caps))]
 TagCaps = Annotated[str, AfterValidator(_readable_by(parse_tag_caps))]
+Budgets = Annotated[str, AfterValidator(_readable_by(parse_team_budgets))]
 Hours = Annotated[str, AfterValidator(_readable_by(parse_quiet_hours))]
 Days = Annotated[str, AfterValidator(_readable_by(parse_days))]
 Zone = Annotated[str, AfterValidator(_readable_by(time_zone))]
@@ -195,6 +197,11 @@ class Settings(BaseSettings):
     )
     days: Days = Field(
         "", description="Days of the user's week on which sends are allowed, by blanks: mon tue."
+    )
+    budgets: Budgets = Field(
+        "",
+        description="Most sends to everybody in any such time, or most money for them, by blanks: "
+        "1000/1d cost:50/7d.",
     )
     quiet_hours: Hours = Field(
         "", description="Time of the user's day in which nothing is sent: 21:00-08:00."

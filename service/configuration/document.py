@@ -33,7 +33,16 @@ PAUSE: Final = "pause"
 FILE: Final = "file"
 """The part that holds the hash of the file last taken up."""
 
-_RULES: Final = ("paused", "min_gap_s", "caps", "tag_caps", "days", "quiet_hours", "time_zone")
+_RULES: Final = (
+    "paused",
+    "min_gap_s",
+    "caps",
+    "tag_caps",
+    "budgets",
+    "days",
+    "quiet_hours",
+    "time_zone",
+)
 _PRICES: Final = (
     "value",
     "unsubscribe_cost",
@@ -58,7 +67,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Section -> its keys -> the setting that each one is."""
 
-LISTS: Final = frozenset({"caps", "tag_caps", "days", "arms", "usual_caps"})
+LISTS: Final = frozenset({"caps", "tag_caps", "budgets", "days", "arms", "usual_caps"})
 """Settings that hold several things, separated by blanks. A document may give a list instead, or,
 where each thing has a name before a colon, a map."""
 

@@ -21,6 +21,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  s status (open), g gain event (click), p last_send_at before it,
                                  b "1" while a send counts in the burden (an abstention),
                                  m its mark in the user's recent sends,
+                                 c what it took from budgets: MessagePack [[budget, units], ...],
                                  o confirm by, w "1" until confirmed, k idempotency record,
                                  i slices done (0), f "1" once a lesson was taught,
                                  q "1" once clicked; n number of events, n1 n2 ... "type arrival";
@@ -39,6 +40,8 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  refer to their entry: it is trimmed behind their retention
     {sNN}:tombstones     set     keyed hashes of unsubscribed users: what remains of the opt-out
                                  when their state is erased or expires
+    {sNN}:b:BUDGET       string  the shard's allowance, MessagePack [granted, spent, returned,
+                                 refunded, since, last, earliest]; see engine/allowance.py
     {sNN}:catalog        string  version of the configuration in force: a decision made with an
                                  older one is refused; written before a change is acknowledged
 
@@ -51,6 +54,10 @@ Under tags of their own:
     {catalog}:audit      zset    the last changes by version: MessagePack
                                  [version, at, by, [[part, before, after], ...]]
     {catalog}:audit_bytes string size of all that stands before and after in it
+    {budget}:l:BUDGET    hash    the ledger: sN what it knows of shard N (MessagePack [granted,
+                                 spent, returned, refunded]), bN a bin of time ([units, latest])
+    {budget}:demand      string  what is known of the demand for budgets, for their prices
+    {budget}:version     string  raised by every change of it
     {access}:keys        hash    API key id -> record
     {learner}:lease      string  token of the active learner; expires
     {learner}:holder     string  token that held it last
@@ -74,6 +81,8 @@ FORMAT_VERSION = b"1"
 
 CATALOG = "{catalog}"
 ACCESS_KEYS = "{access}:keys"
+BUDGET_DEMAND = "{budget}:demand"
+BUDGET_VERSION = "{budget}:version"
 LEARNER = "{learner}"
 
 TAGS = tuple(f"{{s{shard:02d}}}" for shard in range(SHARDS))
@@ -93,6 +102,16 @@ def shard_of_decision(decision_id: str) -> int | None:
     found = _DECISION_ID.match(decision_id)
     shard = int(found[1]) if found else SHARDS
     return shard if shard < SHARDS else None
+
+
+def ledger_key(budget: str) -> str:
+    """The ledger of a budget."""
+    return f"{{budget}}:l:{budget}"
+
+
+def allowance_key(shard: int, budget: str) -> str:
+    """A shard's allowance of a budget."""
+    return f"{TAGS[shard]}:b:{budget}"
 
 
 def log_key(shard: int) -> str:

@@ -72,10 +72,11 @@ class Rules:
 
     def check(self, commit: Commit) -> None:
         """Refuse a decision whose windows would outlive its record, and a contention that acts."""
-        if commit.censored and (commit.slices or commit.burden_after is not None):
+        acts = commit.slices or commit.charges or commit.burden_after is not None
+        if commit.censored and acts:
             raise BadInput(
-                f"the contention record {commit.decision_id} has a send or open labels; it can "
-                "only abstain and teach nothing."
+                f"the contention record {commit.decision_id} has a send, a charge or open labels; "
+                "it can only abstain and teach nothing."
             )
         last = commit.slices[-1].due if commit.slices else commit.now
         last = max(last, commit.confirm_by or commit.now)

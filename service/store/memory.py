@@ -19,6 +19,7 @@ from service.store.keys import (
     tombstone,
 )
 from service.store.limits import RETENTION_S, Rules
+from service.store.memory_budgets import MemoryBudgets, covered, spend
 from service.store.memory_configuration import MemoryConfiguration
 from service.store.memory_learning import MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
@@ -42,7 +43,7 @@ _NAMES_DECISION = frozenset({EventType.CLICK, EventType.SENT, EventType.NOT_SENT
 """Without a decision these say nothing."""
 
 
-class MemoryStore(MemoryLearning, MemoryConfiguration):
+class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
     """All state of a deployment, in dictionaries; see `protocol.Store`."""
 
     def __init__(
@@ -52,6 +53,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
         self._all = [Shard() for _ in range(SHARDS)]
         MemoryLearning.__init__(self, self._all)
         MemoryConfiguration.__init__(self)
+        MemoryBudgets.__init__(self, self._all)
         self._users: dict[str, User] = {}
         self._decisions: dict[str, Decision] = {}
         self._decisions_of: dict[str, list[Decision]] = defaultdict(list)
@@ -66,13 +68,21 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
 
     # -- deciding ---------------------------------------------------------------------------
 
-    async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
+    async def read_users(
+        self, reads: Sequence[UserRead], budgets: Sequence[str] = ()
+    ) -> list[StoredUser | Replayed]:
         """Each user's state, or the replay of an answer given before."""
-        return [self._record(read) or await self.user(read.user_id) for read in reads]
+        return [self._record(read) or self._stored(read.user_id, budgets) for read in reads]
 
     async def user(self, user_id: str) -> StoredUser:
         """A user's state."""
-        return self._users.get(user_id, User()).stored(self._is_unsubscribed(user_id))
+        return self._stored(user_id)
+
+    def _stored(self, user_id: str, budgets: Sequence[str] = ()) -> StoredUser:
+        held = self._shard(user_id).allowances
+        allowances = {name: held[name] for name in budgets if name in held}
+        state = self._users.get(user_id, User())
+        return state.stored(self._is_unsubscribed(user_id), allowances)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         """Each decision, in order."""
@@ -89,8 +99,10 @@ class MemoryStore(MemoryLearning, MemoryConfiguration):
         send = commit.burden_after is not None
         outdated = commit.catalog_version < self._catalog_version
         stale = state.version != commit.expected_version or (send and unsubscribed)
-        if (outdated or stale) and not commit.censored:
-            return Conflict(state.stored(unsubscribed), outdated)
+        held = self._shard(commit.user_id).allowances
+        if (outdated or stale or not covered(held, commit)) and not commit.censored:
+            return Conflict(state.stored(unsubscribed, {}), outdated)
+        spend(held, commit)
         self._write_decision(commit, state.last_send_at)
         if not commit.censored:
             self._users[commit.user_id] = state

@@ -4,9 +4,11 @@ The same steps as lua/decision.lua, in the same order, on plain objects.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
+from engine.allowance import Allowance
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
 from engine.history import History, Send, taken_out, with_send
@@ -36,7 +38,7 @@ class User:
     clicks: int = 0
     history: History = ()
 
-    def stored(self, unsubscribed: bool) -> StoredUser:
+    def stored(self, unsubscribed: bool, allowances: Mapping[str, Allowance]) -> StoredUser:
         """As the protocol gives it out."""
         return StoredUser(
             self.version,
@@ -49,6 +51,7 @@ class User:
             self.sends,
             self.clicks,
             self.history,
+            allowances,
         )
 
     def touch(self, now: float) -> None:
@@ -85,12 +88,13 @@ class Shard:
     log: Log = field(default_factory=list)
     due: dict[str, float] = field(default_factory=dict)
     tombstones: set[bytes] = field(default_factory=set)
+    allowances: dict[str, Allowance] = field(default_factory=dict)
     logged: int = 0
 
     def append_log(self, user_id: str, entry: LogEntry) -> None:
         """Append to the decision log; the id is the number of entries ever appended."""
         self.logged += 1
-        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0")))
+        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0", user_id=user_id)))
 
 
 class Decision:
@@ -127,6 +131,13 @@ class Decision:
             self.status,
             tuple(self.events),
         )
+
+    def refund(self) -> None:
+        """Give back what its send took from budgets."""
+        held = self._shard.allowances
+        for charge in self.commit.charges:
+            if charge.spent and charge.budget in held:
+                held[charge.budget] = held[charge.budget].refund(charge.spent, self.at)
 
     # -- windows ----------------------------------------------------------------------------
 
@@ -275,6 +286,7 @@ def take_back(
     if not decision.counts_in_burden:
         return
     decision.counts_in_burden = False
+    decision.refund()
     if user is None:
         return
     at = max(now, user.burden_at)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from engine.allowance import Allowance
+from engine.budget import Budget, Charge
 from engine.history import History
 from engine.outcome import HeadName, Slice
 
@@ -64,6 +66,8 @@ class StoredUser:
     clicks: int = 0
     history: History = ()
     """Recent sends, external ones included, without those taken back; all that caps depend on."""
+    allowances: Mapping[str, Allowance] = field(default_factory=dict)
+    """Budget -> what the user's shard holds of it; only of budgets that were asked about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ class Commit:
     """Which event is this decision's click label."""
     tags: tuple[str, ...] = ()
     """Of the message sent: what tag caps count by."""
+    charges: tuple[Charge, ...] = ()
+    """Budgets that the candidates and the action depend on; a budget once."""
     idempotency: Idempotency | None = None
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
@@ -220,6 +226,18 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Settled:
+    """A budget after its shards reported; in units."""
+
+    free: int
+    """May still be granted."""
+    left: int
+    """The limit without what was spent within the period, as far as reported."""
+    unmet: tuple[int, ...] = ()
+    """Shards that did not get what they needed."""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredDecision:
     """A decision with what became of it."""
 
@@ -252,6 +270,7 @@ class LogEntry:
     type: str = ""
     """Of an event."""
     value: float | None = None
+    user_id: str = ""
     event_id: str = ""
     at: float | None = None
     """Of an event: when its sender says it happened."""
@@ -320,8 +339,12 @@ class Store(Protocol):
 
     # -- deciding ---------------------------------------------------------------------------
 
-    async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
+    async def read_users(
+        self, reads: Sequence[UserRead], budgets: Sequence[str] = ()
+    ) -> list[StoredUser | Replayed]:
         """Each user's state, or the replay of an answer given before; order kept.
+
+        With the allowances of the named budgets on the user's shard.
 
         A tombstone left by erasure makes its user read as unsubscribed.
         """
@@ -335,6 +358,8 @@ class Store(Protocol):
         version (nothing a decision depends on has changed). Appends the row to the shard's log.
         A send joins the user's history with the new version as its mark; all that changes the
         history raises the version, so what the rules allowed at that version still holds.
+        A charge whose `needed` units are not on the shard any more is a conflict too, again for
+        every action; a send's `spent` units are taken, and given back when it is taken back.
         A decision made with an older configuration than the one in force is a conflict too,
         whatever its action: a pause that was acknowledged holds for every commit after it, in
         every process.
@@ -351,6 +376,24 @@ class Store(Protocol):
         At most `limit` decisions per shard and call. Returns the earliest deadline left in any
         shard (it may be past, when the limit was reached), or None.
         """
+
+    # -- budgets ----------------------------------------------------------------------------
+
+    async def settle(
+        self, budget: Budget, now: float, needed: Mapping[int, int], *, recall: bool = False
+    ) -> Settled:
+        """Report shards to a budget's ledger, and grant each so many units, or nothing.
+
+        `needed` is by shard; the shards named are reported, all of them where none is named. With
+        `recall` all are, and what is left on any comes back first. Not one step but three for each
+        shard, in an order in which being cut off, or overtaken by another worker, loses nothing.
+        """
+
+    async def demand(self) -> tuple[int, bytes]:
+        """What workers know together of the demand for budgets, and its version; opaque here."""
+
+    async def swap_demand(self, version: int, blob: bytes) -> bool:
+        """Replace it and raise the version; False if another worker was quicker."""
 
     # -- looking up -------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from redis.backoff import NoBackoff
 from engine.errors import BadInput, StoreError
 from service.store.keys import FORMAT_KEY, FORMAT_VERSION
 from service.store.limits import Kept, Rules
+from service.store.redis_budgets import Budgets
 from service.store.redis_client import Client
 from service.store.redis_configuration import Configuration
 from service.store.redis_deciding import Deciding
@@ -20,7 +21,7 @@ from service.store.redis_feedback import Feedback
 from service.store.redis_learning import Learning
 
 
-class RedisStore(Deciding, Feedback, Learning, Configuration):
+class RedisStore(Deciding, Feedback, Learning, Configuration, Budgets):
     """All state of a deployment, on Redis; see `protocol.Store`. Made by `open`."""
 
     @classmethod

@@ -2,10 +2,12 @@
 
 import struct
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from engine.allowance import Allowance
+from engine.budget import Charge
 from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
 from service.store.keys import TAGS, idempotency_name, lesson_order, shard_of, tombstone
@@ -18,6 +20,7 @@ from service.store.protocol import (
     StoredUser,
     UserRead,
 )
+from service.store.redis_budgets import allowance_from
 from service.store.redis_client import Argument, Command, Part, Reply, call
 
 _SLICE = struct.Struct(">Bdd")
@@ -26,32 +29,37 @@ _SLICE = struct.Struct(">Bdd")
 _encode = msgspec.msgpack.Encoder().encode
 _decode_history = msgspec.msgpack.Decoder(History).decode
 _COMMITTED = Committed()
+NO_ALLOWANCES: Mapping[str, Allowance] = {}
 
 
 class Deciding(Part):
     """`read_users`, `commit` and `user` of the store."""
 
-    async def read_users(self, reads: Sequence[UserRead]) -> list[StoredUser | Replayed]:
+    async def read_users(
+        self, reads: Sequence[UserRead], budgets: Sequence[str] = ()
+    ) -> list[StoredUser | Replayed]:
         """One script per shard concerned, all in one round trip."""
         by_shard: dict[int, list[int]] = defaultdict(list)
         for i, read in enumerate(reads):
             by_shard[shard_of(read.user_id)].append(i)
         commands = [
-            call("read", TAGS[shard], *self._read_arguments([reads[i] for i in members]))
+            call("read", TAGS[shard], *self._read_arguments([reads[i] for i in members], budgets))
             for shard, members in by_shard.items()
         ]
         found: dict[int, StoredUser | Replayed] = {}
-        for members, replies in zip(
+        for members, (held, *replies) in zip(
             by_shard.values(), await self._client.run(commands), strict=True
         ):
-            found.update(zip(members, map(_state, replies), strict=True))
+            allowances = _allowances(budgets, held)
+            states = (_state(reply, allowances) for reply in replies)
+            found.update(zip(members, states, strict=True))
         return [found[i] for i in range(len(reads))]
 
     async def user(self, user_id: str) -> StoredUser:
         """A user's state."""
         arguments = self._read_arguments([UserRead(user_id)])
         replies = await self._client.one(*call("read", TAGS[shard_of(user_id)], *arguments))
-        return user_from_reply(replies[0])
+        return user_from_reply(replies[1])
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         """One script per decision, all in one round trip."""
@@ -60,8 +68,10 @@ class Deciding(Part):
         replies = await self._client.run([self._commit_command(commit) for commit in commits])
         return [_outcome(reply) for reply in replies]
 
-    def _read_arguments(self, reads: Sequence[UserRead]) -> list[Argument]:
-        arguments: list[Argument] = []
+    def _read_arguments(
+        self, reads: Sequence[UserRead], budgets: Sequence[str] = ()
+    ) -> list[Argument]:
+        arguments: list[Argument] = [len(budgets), *budgets]
         for read in reads:
             record = idempotency_name(read.idempotency.key) if read.idempotency else b""
             user_tombstone = tombstone(self._rules.tombstone_secret, read.user_id)
@@ -98,10 +108,13 @@ class Deciding(Part):
             lesson_order(self._rules.tombstone_secret, commit.decision_id),
             self._rules.users_s,
             self._rules.idempotency_s,
+            _charged(commit.charges),
         )
 
 
-def user_from_reply(fields: Sequence[bytes | None]) -> StoredUser:
+def user_from_reply(
+    fields: Sequence[bytes | None], allowances: Mapping[str, Allowance] = NO_ALLOWANCES
+) -> StoredUser:
     """A user's state from the fields that shard.lua reads."""
     version, burden, burden_at, last, first, unsubscribed, decisions, sends, clicks, history = (
         fields
@@ -117,11 +130,20 @@ def user_from_reply(fields: Sequence[bytes | None]) -> StoredUser:
         int(sends or 0),
         int(clicks or 0),
         () if history is None else _decode_history(history),
+        allowances,
     )
 
 
-def _state(reply: Reply) -> StoredUser | Replayed:
-    return _replay(reply) if isinstance(reply, bytes) else user_from_reply(reply)
+def _state(reply: Reply, allowances: Mapping[str, Allowance]) -> StoredUser | Replayed:
+    return _replay(reply) if isinstance(reply, bytes) else user_from_reply(reply, allowances)
+
+
+def _allowances(budgets: Sequence[str], held: Sequence[bytes | None]) -> dict[str, Allowance]:
+    return {
+        name: allowance_from(packed)
+        for name, packed in zip(budgets, held, strict=True)
+        if packed is not None
+    }
 
 
 def _outcome(reply: Reply) -> Committed | Conflict | Replayed:
@@ -150,6 +172,12 @@ def _sent(commit: Commit) -> bytes:
         return b""
     mark = commit.expected_version + 1
     return _encode(Send(commit.now, commit.action or BY_OTHERS, commit.tags, mark))
+
+
+def _charged(charges: Sequence[Charge]) -> bytes:
+    if not charges:
+        return b""
+    return _encode([(charge.budget, charge.needed, charge.spent) for charge in charges])
 
 
 def _packed(slices: Sequence[Slice]) -> bytes:

@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from engine.budget import Budget
 from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
@@ -156,6 +157,8 @@ async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any
     assert epoch
     await redis_store.fix_cut(epoch, await redis_store.stream_ends())
     await redis_store.commit_round(epoch, 1, b"blob", 3)
+    await redis_store.settle(Budget("team/sends/60", 10, 60.0), NOW, {0: 1})
+    await redis_store.swap_demand(0, b"demand")
     assert keys.__doc__
     names = re.findall(
         r"^    (\S+) +(string|hash|set|zset|list|stream) ", keys.__doc__, re.MULTILINE

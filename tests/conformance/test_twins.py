@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
+from engine.budget import Budget, Charge
 from engine.outcome import Slice, Told
 from engine.outcome import lessons as taught_by
 from service.store.keys import lesson_order, shard_of
@@ -39,6 +40,7 @@ Result = TypeVar("Result")
 
 NEIGHBOUR = next(f"n{i}" for i in range(9_999) if shard_of(f"n{i}") == shard_of("u1"))
 USERS = ("u1", NEIGHBOUR)
+BUDGET = Budget("team/sends/172800", 7, 2 * DAY)
 
 PAUSES = (0.0, 1.0, HOUR, HOUR, DAY - HOUR, DAY, DAY, 3 * DAY, 6 * DAY, 7 * DAY, 25 * DAY)
 """Chosen so that events fall on, before and after slices, windows, confirmations, the retention;
@@ -89,6 +91,14 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Units of the budget for the users' shards; with `recall` idle ones are called back."""
+
+    units: int
+    recall: bool
+
+
+@dataclass(frozen=True)
 class Leave:
     user: str
     erase: bool
@@ -112,11 +122,12 @@ happens = st.builds(
 )
 passes = st.builds(Pass, st.sampled_from(PAUSES))
 sweeps = st.builds(Sweep, st.sampled_from([1, 1000, 1000]))
+shares_out = st.builds(Share, st.sampled_from([0, 1, 2, 5]), st.booleans())
 leaves = st.builds(Leave, users, st.booleans())
 
 # Weighted: a history is mostly decisions and events, and few people leave.
 steps = st.sampled_from(
-    [*[decides] * 5, *[happens] * 9, *[passes] * 4, sweeps, sweeps, leaves]
+    [*[decides] * 5, *[happens] * 9, *[passes] * 4, sweeps, sweeps, *[shares_out] * 3, leaves]
 ).flatmap(lambda step: step)
 
 
@@ -162,7 +173,7 @@ class Twins:
         assert expected == actual
         return expected
 
-    async def take(self, step: Decide | Happen | Pass | Sweep | Leave) -> None:
+    async def take(self, step: Decide | Happen | Pass | Sweep | Share | Leave) -> None:
         match step:
             case Decide():
                 await self.decide(step)
@@ -174,13 +185,17 @@ class Twins:
                 await self.both(
                     self.memory.sweep(self.now, limit), self.redis.sweep(self.now, limit)
                 )
+            case Share(units, recall):
+                await self.share_out(units, recall)
             case Leave(user, erase):
                 await (self.erase(user) if erase else self.opt_out(user))
 
     async def decide(self, step: Decide) -> None:
         once = Idempotency(f"{step.user}/{step.key}", "f") if step.key else None
-        read = [UserRead(step.user, once)]
-        (state,) = await self.both(self.memory.read_users(read), self.redis.read_users(read))
+        read, budgets = [UserRead(step.user, once)], (BUDGET.name,)
+        (state,) = await self.both(
+            self.memory.read_users(read, budgets), self.redis.read_users(read, budgets)
+        )
         version = 0 if isinstance(state, Replayed) else state.version
         commit = self.proposal(step, version + step.stale, once)
         (outcome,) = await self.both(self.memory.commit([commit]), self.redis.commit([commit]))
@@ -192,6 +207,9 @@ class Twins:
     def proposal(self, step: Decide, version: int, once: Idempotency | None) -> Commit:
         name, now = f"d{len(self.made):03d}", self.now  # ids sort as they were made
         common: dict[str, Any] = {"expected_version": version, "idempotency": once}
+        if step.hazard and step.kind != "contention":  # a third of them need no budget
+            needed, spent = int(step.hazard < 0.02), int(step.kind in {"send", "deferred"})
+            common["charges"] = (Charge(BUDGET.name, needed, spent),)
         tags = ("offer", "vip")[: len(self.made) % 3]
         if step.kind == "send":
             return send(name, step.user, now, hazard=step.hazard, tags=tags, **common)
@@ -249,6 +267,13 @@ class Twins:
             if past.takes_blame(self.now):
                 share = shares.get(past.commit.decision_id)
                 past.arrivals.append(Arrival("unsubscribe", self.now, share, named=False))
+
+    async def share_out(self, units: int, recall: bool) -> None:
+        needed = {shard_of(user): units for user in USERS if units}
+        await self.both(
+            self.memory.settle(BUDGET, self.now, needed, recall=recall),
+            self.redis.settle(BUDGET, self.now, needed, recall=recall),
+        )
 
     async def opt_out(self, user: str) -> None:
         before = await self.memory.user(user)
@@ -346,7 +371,7 @@ async def lessons(store: Store) -> list[StreamEntry]:
     return [replace(entry, entry_id="") for entry in found]
 
 
-async def live(history: Iterable[Decide | Happen | Pass | Sweep | Leave], url: str) -> None:
+async def live(history: Iterable[Decide | Happen | Pass | Sweep | Share | Leave], url: str) -> None:
     redis = await RedisStore.open(
         url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET, read_timeout_s=20.0
     )
@@ -363,7 +388,7 @@ async def live(history: Iterable[Decide | Happen | Pass | Sweep | Leave], url: s
 @settings(max_examples=100, deadline=None)
 @given(history=st.lists(steps, min_size=20, max_size=50))
 def test_both_stores_live_the_same_history(
-    redis_url: str, history: list[Decide | Happen | Pass | Sweep | Leave]
+    redis_url: str, history: list[Decide | Happen | Pass | Sweep | Share | Leave]
 ) -> None:
     Redis.from_url(redis_url).flushall()
     first = [Decide(user, "send", 0.01, stale=False, key=None) for user in USERS]

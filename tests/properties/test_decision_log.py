@@ -41,6 +41,7 @@ def decisions(draw: st.DrawFn) -> Decision:
     names = draw(st.lists(words, max_size=20, unique=True))
     size = len(names)
     cost = column(draw, positive, size) if draw(st.booleans()) else np.full(size, draw(positive))
+    scarcity = column(draw, positive, size) if draw(st.booleans()) else np.zeros(size)
     value, unsubscribe_cost, price = (draw(positive) for _ in range(3))
     p0 = draw(st.floats(0.0, 1.0))
     priced = terms(
@@ -51,6 +52,7 @@ def decisions(draw: st.DrawFn) -> Decision:
         unsubscribe_cost=np.array([unsubscribe_cost]),
         price=np.array([price]),
         send_cost=cost[None],
+        scarcity=scarcity[None],
     )
     chosen = draw(st.sampled_from([None, *names]))
     blocked = draw(blocks)
@@ -71,6 +73,7 @@ def decisions(draw: st.DrawFn) -> Decision:
             gain=priced.gain[0],
             unsubscribe=priced.unsubscribe[0],
             send_cost=priced.send_cost[0],
+            scarcity=priced.scarcity[0],
             net=priced.net[0],
             propensity=column(draw, chance, size),
         ),
@@ -179,7 +182,7 @@ def test_a_row_cut_short_is_refused(cut: int) -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [(8, b"123"), (8, b"1234"), (16, 20), (16, -21), (12, [["m", "no_such_reason"]])],
+    [(8, b"123"), (8, b"1234"), (17, 20), (17, -21), (13, [["m", "no_such_reason"]])],
 )
 def test_a_row_whose_parts_do_not_fit_is_refused(place: int, value: object) -> None:
     """Columns of another length than the candidates; a reason, an action that there is not."""

@@ -51,6 +51,7 @@ def priced(p_click: float, p_unsubscribe: float, **prices: float) -> dict[str, f
     """One candidate's terms."""
     column = {name: np.array([price]) for name, price in prices.items()}
     column["send_cost"] = column["send_cost"][None]
+    column["scarcity"] = np.array([[prices.get("scarcity", 0.0)]])
     got = terms(np.array([[p_click]]), np.array([[p_unsubscribe]]), **column)
     return {name: float(getattr(got, name)[0, 0]) for name in ("gain", "annoyance", "net")}
 
@@ -60,6 +61,13 @@ def test_gain_and_annoyance_by_hand() -> None:
     prices = {"value": 2.0, "p0": 0.04, "unsubscribe_cost": 5.0, "price": 0.01, "send_cost": 0.03}
     got = priced(0.10, 0.002, **prices)
     assert_allclose([0.12, 0.05, 0.07], list(got.values()))
+
+
+def test_scarcity_is_a_part_of_annoyance() -> None:
+    """Gain 0.10; annoyance 0.002 * 5 + 0.01 + 0.03 + 0.02 = 0.07; net 0.03."""
+    prices = {"value": 1.0, "p0": 0.0, "unsubscribe_cost": 5.0, "price": 0.01, "send_cost": 0.03}
+    got = priced(0.10, 0.002, **prices, scarcity=0.02)
+    assert_allclose([0.10, 0.07, 0.03], list(got.values()))
 
 
 def test_a_message_that_keeps_people_from_acting_unprompted_has_a_negative_gain() -> None:

@@ -1,12 +1,13 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent, catalog, order, users_s, idempotency_s)
+--        sent, catalog, order, users_s, idempotency_s, charges)
 --   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
 --      whether a newer catalog than that of the decision is in force
 --
 -- expected is '' for a contention record, burden '' for an abstention, any other '' means "none".
 -- sent: the send as the history will hold it. Whatever changes a history raises the version, so the
 -- comparison of versions is also the check of gap, caps and cooldown: see engine/eligibility.py.
+-- charges: MessagePack [[budget, units needed, units spent], ...], or ''.
 --
 -- {sNN}:i:NAME      read; written with the answer
 -- {sNN}:u:USER      compared; written
@@ -16,6 +17,7 @@
 -- {sNN}:d:DECISION  written; those beyond the retention deleted
 -- {sNN}:due         the first deadline added
 -- {sNN}:log         the row appended
+-- {sNN}:b:BUDGET    compared; what the action costs is spent
 
 local user, tombstone, expected, now, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local burden, due, retention = ARGV[6], ARGV[11], ARGV[16]
@@ -38,6 +40,23 @@ if not contention then
   end
 end
 
+local spent = {}
+for _, charge in ipairs(ARGV[24] ~= '' and cmsgpack.unpack(ARGV[24]) or {}) do
+  local budget, needed, units = charge[1], charge[2], charge[3]
+  local a = read_allowance(budget)
+  if needed > 0 and (left(a) < needed or tonumber(now) < a[5]) then
+    u[#u + 1] = false
+    return u
+  end
+  if units > 0 then spent[#spent + 1] = { budget, units, a } end
+end
+for _, one in ipairs(spent) do
+  local a = one[3]
+  a[2], a[6] = a[2] + one[2], math.max(a[6], tonumber(now))
+  write_allowance(one[1], a)
+  one[3] = nil
+end
+
 local status = 'open'
 if contention then
   status = 'censored'
@@ -55,6 +74,7 @@ end
 if status ~= 'open' then with('s', status) end
 if gain_event ~= 'click' then with('g', gain_event) end
 if send then with('b', '1', 'p', u[4] or '', 'm', (u[1] or 0) + 1) end
+if #spent > 0 then with('c', cmsgpack.pack(spent)) end
 if confirm_by ~= '' then with('o', confirm_by, 'w', '1') end
 if click_end ~= '' then with('ce', click_end) end
 if unsubscribe_end ~= '' then with('ue', unsubscribe_end) end

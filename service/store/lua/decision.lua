@@ -6,6 +6,7 @@
 -- {sNN}:due         the decision's deadline moved or removed
 -- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back
 -- {sNN}:ud:USER     read
+-- {sNN}:b:BUDGET    units of a send that is taken back are refunded
 -- {sNN}:tombstones  the user's added on an unsubscribe
 
 local HEADS = { 'click', 'unsubscribe' }
@@ -174,11 +175,23 @@ local function taken_out(history, mark)
   return cmsgpack.pack(kept)
 end
 
+-- engine.allowance.Allowance.refund for everything the send took from budgets.
+local function refund(d)
+  local spent = redis.call('HGET', d.key, 'c')
+  for _, one in ipairs(spent and cmsgpack.unpack(spent) or {}) do
+    local a = read_allowance(one[1])
+    a[4] = a[4] + one[2]
+    a[7] = a[7] ~= 0 and math.min(a[7], d.at) or d.at
+    write_allowance(one[1], a)
+  end
+end
+
 -- The send did not happen: engine.burden.without_send, at most once.
 local function take_back(d, now, half_life)
   if d.burdens ~= '1' then return end
   d.burdens = '0'
   redis.call('HSET', d.key, 'b', '0')
+  refund(d)
   local key = user_key(d.user)
   local u = redis.call('HMGET', key, 'v', 'b', 't', 'l', 's', 'r')
   if not u[1] then return end

@@ -3,7 +3,8 @@
 -- KEYS[1]  the shard's tag, "{sNN}"; every key below starts with it, so all share one slot
 --
 -- {sNN}:u:USER  {sNN}:ud:USER  {sNN}:ue:USER  {sNN}:d:DECISION  {sNN}:i:NAME
--- {sNN}:due  {sNN}:lessons  {sNN}:log  {sNN}:tombstones  {sNN}:catalog      explained in keys.py
+-- {sNN}:due  {sNN}:lessons  {sNN}:log  {sNN}:tombstones  {sNN}:catalog
+-- {sNN}:b:BUDGET                                                     explained in keys.py
 
 local TAG = KEYS[1]
 local DUE, LESSONS, LOG = TAG .. ':due', TAG .. ':lessons', TAG .. ':log'
@@ -14,6 +15,19 @@ local function user_decisions_key(user) return TAG .. ':ud:' .. user end
 local function user_events_key(user) return TAG .. ':ue:' .. user end
 local function decision_key(id) return TAG .. ':d:' .. id end
 local function idempotency_key(name) return TAG .. ':i:' .. name end
+
+local function allowance_key(budget) return TAG .. ':b:' .. budget end
+
+-- engine.allowance.Allowance: granted, spent, returned, refunded, since, last, earliest
+local IDLE_S = 95 * 86400 -- three of the longest periods
+local function read_allowance(budget)
+  local held = redis.call('GET', allowance_key(budget))
+  return held and cmsgpack.unpack(held) or { 0, 0, 0, 0, 0, 0, 0 }
+end
+local function write_allowance(budget, a)
+  redis.call('SET', allowance_key(budget), cmsgpack.pack(a), 'EX', IDLE_S)
+end
+local function left(a) return a[1] - a[2] - a[3] end
 
 -- Lua's own tostring keeps 14 digits; a time or a burden needs 17.
 local function num(x) return string.format('%.17g', x) end

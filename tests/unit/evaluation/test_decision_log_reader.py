@@ -84,6 +84,7 @@ def test_the_reader_takes_the_records_the_engine_writes(tmp_path: Path) -> None:
         gain=np.array([0.2, 0.4]),
         unsubscribe=np.array([0.01, 0.02]),
         send_cost=np.full(2, 0.002),
+        scarcity=np.zeros(2),
         net=np.array([0.178, 0.368]),
         propensity=np.array([0.25, 0.5]),
     )

@@ -1,0 +1,147 @@
+"""Budgets at work: allowances fetched where a shard is short, prices brought up to date.
+
+A question whose shard lacks units waits for one exchange with the ledger. When the ledger has
+nothing left, idle units of all shards are called back, and then this worker asks no more for a
+moment (`BINS`-th of the period: units come back no faster).
+
+What decisions bid and spend is gathered here and joined every second with what other workers know,
+so all of them set the same price: who was slower joins again. A worker that dies takes a second's
+bids with it; what was spent is on the shards.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from engine.allowance import BINS
+from engine.budget import Budget, Charge
+from engine.decision import Decision
+from engine.rationing import Rations
+from engine.scarcity import Bid, Demand
+from service.live import Live
+from service.store.protocol import Settled, Store
+
+LEAST_REST_S = 0.25
+REPORT_AT_LEAST_S, REPORT_AT_MOST_S = 1.0, 10.0
+TRIES = 5
+_decode = msgspec.msgpack.Decoder(dict[str, Demand]).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Note(msgspec.Struct, frozen=True):
+    """A decision that asked for a budget."""
+
+    bid: Bid | None
+    price: float
+    spent: int
+    at: float
+
+
+class Rationing:
+    """One worker's part in sharing out budgets."""
+
+    def __init__(self, store: Store, live: Live) -> None:
+        self._store, self._live = store, live
+        self._notes: dict[str, list[Note]] = defaultdict(list)
+        self._rest_until: dict[str, float] = {}
+        self._reported: dict[str, float] = {}
+        self._settled: dict[str, Settled] = {}
+
+    async def fetch(
+        self, rations: Rations, lacking: Mapping[int, Mapping[str, int]], now: float
+    ) -> bool:
+        """Ask the ledger for what shards lack (shard -> budget -> units); whether it was asked."""
+        needed: dict[str, dict[int, int]] = defaultdict(dict)
+        for shard, units_of in lacking.items():
+            for name, units in units_of.items():
+                if units <= rations.budgets[name].limit and now >= self._rest_until.get(name, 0.0):
+                    needed[name][shard] = units
+        for name, by_shard in needed.items():
+            await self._granted(rations.budgets[name], by_shard, now)
+        return bool(needed)
+
+    async def _granted(self, budget: Budget, needed: Mapping[int, int], now: float) -> None:
+        settled = await self._store.settle(budget, now, needed)
+        if settled.unmet:
+            settled = await self._store.settle(budget, now, needed, recall=True)
+            if settled.unmet:
+                self._rest_until[budget.name] = now + max(LEAST_REST_S, budget.period / BINS)
+        self._settled[budget.name] = settled
+
+    def spent_up(self, rations: Rations) -> frozenset[str]:
+        """Messages that lack budget wherever they are asked for, as far as this worker knows."""
+        return rations.beyond({name: one.left for name, one in self._settled.items()})
+
+    def note(self, rations: Rations, decision: Decision, charges: Sequence[Charge]) -> None:
+        """A decision was committed."""
+        spent = {charge.budget: charge.spent for charge in charges}
+        bids = rations.bids(decision)
+        for name in {**bids, **spent}:
+            price = rations.prices.get(name, 0.0)
+            one = Note(bids.get(name), price, spent.get(name, 0), decision.at)
+            self._notes[name].append(one)
+
+    async def refresh(self, now: float) -> None:
+        """Report what is due, join what is known of demand, take up the prices."""
+        model = self._live.model
+        if model is None or not (model.rations.budgets or self._notes):
+            return
+        budgets = model.rations.budgets
+        for name, budget in budgets.items():
+            every = min(REPORT_AT_MOST_S, max(REPORT_AT_LEAST_S, budget.period / BINS))
+            if not 0.0 <= now - self._reported.get(name, -every) < every:
+                self._settled[name] = await self._store.settle(budget, now, {})
+                self._reported[name] = now
+                if self._settled[name].free > 0:
+                    self._rest_until.pop(name, None)
+        known = await self._joined(budgets, now)
+        self._live.price(
+            {
+                name: known[name].price(budget.limit, self._settled[name].left, now)
+                for name, budget in budgets.items()
+            }
+        )
+
+    def due(self, now: float) -> bool:
+        """Whether a moving clock has made prices or reports old."""
+        model = self._live.model
+        if model is None:
+            return False
+        return any(
+            now >= self._reported.get(name, 0.0) + budget.period / BINS
+            for name, budget in model.rations.budgets.items()
+        )
+
+    async def _joined(self, budgets: Mapping[str, Budget], now: float) -> dict[str, Demand]:
+        """What all workers know, this one's news included."""
+        news, self._notes = self._notes, defaultdict(list)
+        try:
+            for _ in range(TRIES):
+                version, blob = await self._store.demand()
+                known = _decode(blob) if blob else {}
+                known = {
+                    name: known.get(name) or Demand.of(budget.period, now)
+                    for name, budget in budgets.items()
+                }
+                for name, notes in news.items():
+                    if name in known:
+                        _tell(known[name], notes)
+                if not news or await self._store.swap_demand(version, _encode(known)):
+                    return known
+        except BaseException:
+            self._keep(news)
+            raise
+        self._keep(news)
+        return known
+
+    def _keep(self, news: Mapping[str, list[Note]]) -> None:
+        for name, notes in news.items():
+            self._notes[name] = notes + self._notes[name]
+
+
+def _tell(demand: Demand, notes: Sequence[Note]) -> None:
+    for note in notes:
+        demand.note(note.bid, note.price, note.at)
+        if note.spent:
+            demand.spend(note.spent, note.at)
