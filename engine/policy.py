@@ -38,8 +38,10 @@ class Policy:
     patience: Patience = field(default_factory=ConstantPatience)
     rho: float = 1.0
     """Share of the shortfall that silence earns; 0 switches the abstain reward off."""
-    pessimism: float = 0.5
-    """Deviations by which the unsubscribe logit is raised."""
+    pessimism: float = 0.25
+    """Deviations by which the unsubscribe logit is raised. More of it saves few users and can be a
+    trap: who is not sent to teaches nobody that he would have stayed.
+    """
     send_cost: float = 0.0
     """Cost of a send where the message has none of its own; in the unit of value."""
     floor: float = 0.01
