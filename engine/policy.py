@@ -248,8 +248,11 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
         tried=asked.trials,
     )
     law = rounded(policy.explorer.probabilities(options))
-    harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
+    wanted = asked.offered & (value > 0)[:, None]
+    harmless = wanted & (terms.annoyance <= policy.floor_harm)
     law = with_floor(law, harmless, policy.floor)
+    # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
+    harmless = wanted & (terms.annoyance - scarcity <= policy.floor_harm)
     arms = [request.arm for request in asked.requests]
     law, abstain = as_logged(law_of_arms(law, arms, asked.offered, harmless))
     return _Scored(options, terms, unsubscribe_cost, price, law, abstain)
