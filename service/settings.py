@@ -26,6 +26,7 @@ from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
+from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import parse_caps, parse_tag_caps
 from engine.week import parse_days
@@ -124,7 +125,10 @@ class Settings(BaseSettings):
 
     # how it learns and explores
     pessimism: float = Field(
-        0.5, ge=0, le=5, description="Standard deviations added to the unsubscribe logit."
+        Policy().pessimism,
+        ge=0,
+        le=5,
+        description="Standard deviations added to the unsubscribe logit.",
     )
     exploration: Literal["thompson", "inverse_gap"] = Field(
         "thompson", description="How propensities follow from forecasts."

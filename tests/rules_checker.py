@@ -8,7 +8,7 @@ they were committed.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -57,6 +57,8 @@ class Logged:
     pause: str | None = None
     """A message, or "" for all of them: paused from now on, or not any more."""
     paused: bool = False
+    limits: "Limits | None" = None
+    """The rules from now on."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Sent:
     at: float
     message: str
     decision_id: str | None
+    tags: tuple[str, ...] = ()
+    """Those of the message when it was sent."""
 
 
 @dataclass
@@ -87,21 +91,25 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
     found: list[str] = []
     pasts: dict[str, Past] = defaultdict(Past)
     paused: set[str] = set()
+    at_the_end = limits
     for entry in log:
-        if entry.pause is not None:
+        if entry.limits is not None:
+            limits = entry.limits
+            at_the_end = replace(limits, cooldowns={}, tag_caps=())  # they held for a while
+        elif entry.pause is not None:
             (paused.add if entry.paused else paused.discard)(entry.pause)
         elif entry.decision is not None:
             past = pasts[entry.decision.user_id]
             found += _forbidden(entry.decision, paused)
             found += _judge(entry.decision, past, limits)
-            _count(entry.decision, past.sends)
+            _count(entry.decision, past.sends, limits)
         elif entry.taken_back is not None:
             for past in pasts.values():
                 past.sends = [s for s in past.sends if s.decision_id != entry.taken_back]
         elif entry.user is not None:
             _hear(entry, pasts[entry.user])
     for user, past in pasts.items():
-        found += [f"{user}: {what}" for what in _crowded(past.sends, limits)]
+        found += [f"{user}: {what}" for what in _crowded(past.sends, at_the_end)]
     return found
 
 
@@ -135,9 +143,10 @@ def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
     return found
 
 
-def _count(decision: Decision, sends: list[Sent]) -> None:
+def _count(decision: Decision, sends: list[Sent], limits: Limits) -> None:
     if decision.action is not None:
-        sends.append(Sent(decision.at, decision.action, decision.decision_id))
+        tags = limits.tags.get(decision.action, ())
+        sends.append(Sent(decision.at, decision.action, decision.decision_id, tags))
 
 
 JUDGED = frozenset({"gap", "cap", "tag_cap", "cooldown", "tolerance", "unsubscribed"}) | {
@@ -152,13 +161,11 @@ def _forbidden(decision: Decision, paused: set[str]) -> list[str]:
     """Messages that could have been sent although nothing, or not this one, was allowed."""
     offered = {*decision.candidates, *([decision.action] if decision.action else [])}
     banned = offered if "" in paused else set()
-    return [
-        f"{decision.decision_id}: {name} was offered while everything was paused"
-        for name in sorted(banned)
-    ] + [
-        f"{decision.decision_id}: {name} was offered while it was paused"
-        for name in sorted(offered & paused)
-    ]
+    held = offered if decision.arm == "holdout" else set()
+    why = [(name, "while everything was paused") for name in sorted(banned)]
+    why += [(name, "to the holdout") for name in sorted(held)]
+    why += [(name, "while it was paused") for name in sorted(offered & paused)]
+    return [f"{decision.decision_id}: {name} was offered {reason}" for name, reason in why]
 
 
 def _judge(decision: Decision, past: Past, limits: Limits) -> list[str]:
@@ -222,7 +229,7 @@ def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[
             broken.add("cap")
     for tag, most, time in limits.tag_caps:
         if tag in limits.tags.get(message, ()):
-            tagged = [one for one in before if tag in limits.tags.get(one.message, ())]
+            tagged = [one for one in before if tag in one.tags]
             if len([one for one in tagged if one.at > at - time]) >= most:
                 broken.add("tag_cap")
     return broken
@@ -235,7 +242,7 @@ def _crowded(sends: list[Sent], limits: Limits) -> list[str]:
     found = [f"more than 1 in {limits.gap} s"] if _too_close(times, 1, limits.gap) else []
     found += [f"more than {n} in {time} s" for n, time in limits.caps if _too_close(times, n, time)]
     for tag, n, time in limits.tag_caps:
-        tagged = sorted(one.at for one in own if tag in limits.tags.get(one.message, ()))
+        tagged = sorted(one.at for one in own if tag in one.tags)
         if _too_close(tagged, n, time):
             found.append(f"more than {n} of {tag} in {time} s")
     for message, time in limits.cooldowns.items():
