@@ -8,7 +8,7 @@ they were committed.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.decision import Decision
 
@@ -46,6 +46,8 @@ class Logged:
     pause: str | None = None
     """A message, or "" for all of them: paused from now on, or not any more."""
     paused: bool = False
+    limits: "Limits | None" = None
+    """The rules from now on."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Sent:
     at: float
     message: str
     decision_id: str | None
+    tags: tuple[str, ...] = ()
+    """Those of the message when it was sent."""
 
 
 def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
@@ -63,8 +67,12 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
     sent: dict[str, list[Sent]] = defaultdict(list)
     gone: set[str] = set()
     paused: set[str] = set()
+    at_the_end = limits
     for entry in log:
-        if entry.pause is not None:
+        if entry.limits is not None:
+            limits = entry.limits
+            at_the_end = replace(limits, cooldowns={}, tag_caps=())  # they held for a while
+        elif entry.pause is not None:
             (paused.add if entry.paused else paused.discard)(entry.pause)
         elif entry.unsubscribed is not None:
             assert entry.user is not None
@@ -72,7 +80,7 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
         elif entry.decision is not None:
             found += _forbidden(entry.decision, entry.decision.user_id in gone, paused)
             found += _judge(entry.decision, sent[entry.decision.user_id], limits)
-            _count(entry.decision, sent)
+            _count(entry.decision, sent, limits)
         elif entry.external:
             assert entry.user is not None
             sent[entry.user].append(Sent(entry.at, BY_OTHERS, None))
@@ -80,7 +88,7 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
             for user, sends in sent.items():
                 sent[user] = [one for one in sends if one.decision_id != entry.taken_back]
     for user, sends in sent.items():
-        found += [f"{user}: {what}" for what in _crowded(sends, limits)]
+        found += [f"{user}: {what}" for what in _crowded(sends, at_the_end)]
     return found
 
 
@@ -105,9 +113,10 @@ def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
     return found
 
 
-def _count(decision: Decision, sent: dict[str, list[Sent]]) -> None:
+def _count(decision: Decision, sent: dict[str, list[Sent]], limits: Limits) -> None:
     if decision.action is not None:
-        one = Sent(decision.at, decision.action, decision.decision_id)
+        tags = limits.tags.get(decision.action, ())
+        one = Sent(decision.at, decision.action, decision.decision_id, tags)
         sent[decision.user_id].append(one)
 
 
@@ -116,10 +125,15 @@ def _forbidden(decision: Decision, gone: bool, paused: set[str]) -> list[str]:
     offered = {*decision.candidates, *([decision.action] if decision.action else [])}
     why = "to somebody who had unsubscribed" if gone else "while everything was paused"
     banned = offered if gone or "" in paused else set()
-    return [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)] + [
-        f"{decision.decision_id}: {name} was offered while it was paused"
-        for name in sorted(offered & paused)
-    ]
+    held = offered if decision.arm == "holdout" else set()
+    return (
+        [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)]
+        + [f"{decision.decision_id}: {name} was offered to the holdout" for name in sorted(held)]
+        + [
+            f"{decision.decision_id}: {name} was offered while it was paused"
+            for name in sorted(offered & paused)
+        ]
+    )
 
 
 def _judge(decision: Decision, before: list[Sent], limits: Limits) -> list[str]:
@@ -154,7 +168,7 @@ def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[
             broken.add("cap")
     for tag, most, time in limits.tag_caps:
         if tag in limits.tags.get(message, ()):
-            tagged = [one for one in before if tag in limits.tags.get(one.message, ())]
+            tagged = [one for one in before if tag in one.tags]
             if len([one for one in tagged if one.at > at - time]) >= most:
                 broken.add("tag_cap")
     return broken
@@ -167,7 +181,7 @@ def _crowded(sends: list[Sent], limits: Limits) -> list[str]:
     found = [f"more than 1 in {limits.gap} s"] if _too_close(times, 1, limits.gap) else []
     found += [f"more than {n} in {time} s" for n, time in limits.caps if _too_close(times, n, time)]
     for tag, n, time in limits.tag_caps:
-        tagged = sorted(one.at for one in own if tag in limits.tags.get(one.message, ()))
+        tagged = sorted(one.at for one in own if tag in one.tags)
         if _too_close(tagged, n, time):
             found.append(f"more than {n} of {tag} in {time} s")
     for message, time in limits.cooldowns.items():

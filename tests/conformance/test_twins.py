@@ -6,7 +6,7 @@ At the end every label is held against `engine.attribution.settle`, which knows 
 import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +20,7 @@ from engine.outcome import lessons as taught_by
 from service.store.keys import lesson_order, shard_of
 from service.store.memory import MemoryStore
 from service.store.protocol import (
+    Change,
     Commit,
     Event,
     EventStatus,
@@ -69,6 +70,8 @@ class Decide:
     hazard: float
     stale: bool
     key: str | None
+    behind: bool = False
+    """Made with the configuration before the one in force."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,16 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Configure:
+    """A message is edited or deleted, or the kill switch is turned."""
+
+    part: str
+    body: bytes | None
+    seen: bool
+    """Made for the version in force; else for one before it."""
+
+
+@dataclass(frozen=True)
 class Leave:
     user: str
     erase: bool
@@ -112,6 +125,13 @@ decides = st.builds(
     st.sampled_from([0.0, 0.01, 0.03]),
     st.sampled_from([*[False] * 9, True]),
     st.sampled_from([*[None] * 6, "k1", "k2"]),
+    st.sampled_from([*[False] * 5, True]),
+)
+configures = st.builds(
+    Configure,
+    st.sampled_from(["message/spring_sale", "message/digest", "pause"]),
+    st.sampled_from([None, b"{}", b'{"paused": true}', b'{"cooldown_s": 60}']),
+    st.sampled_from([True, True, False]),
 )
 happens = st.builds(
     Happen,
@@ -127,8 +147,20 @@ leaves = st.builds(Leave, users, st.booleans())
 
 # Weighted: a history is mostly decisions and events, and few people leave.
 steps = st.sampled_from(
-    [*[decides] * 5, *[happens] * 9, *[passes] * 4, sweeps, sweeps, *[shares_out] * 3, leaves]
+    [
+        *[decides] * 5,
+        *[happens] * 9,
+        *[passes] * 4,
+        sweeps,
+        sweeps,
+        *[shares_out] * 3,
+        configures,
+        leaves,
+    ]
 ).flatmap(lambda step: step)
+
+
+Step: TypeAlias = Decide | Happen | Pass | Sweep | Share | Configure | Leave
 
 
 @dataclass
@@ -173,7 +205,7 @@ class Twins:
         assert expected == actual
         return expected
 
-    async def take(self, step: Decide | Happen | Pass | Sweep | Share | Leave) -> None:
+    async def take(self, step: Step) -> None:
         match step:
             case Decide():
                 await self.decide(step)
@@ -185,10 +217,19 @@ class Twins:
                 await self.both(
                     self.memory.sweep(self.now, limit), self.redis.sweep(self.now, limit)
                 )
+            case Configure():
+                await self.configure(step)
             case Share(units, recall):
                 await self.share_out(units, recall)
             case Leave(user, erase):
                 await (self.erase(user) if erase else self.opt_out(user))
+
+    async def configure(self, step: Configure) -> None:
+        version = await self.memory.configuration_version()
+        change = Change("somebody", self.now, {step.part: step.body}, version - (not step.seen))
+        await self.both(self.memory.configure(change), self.redis.configure(change))
+        await self.both(self.memory.configuration(), self.redis.configuration())
+        await self.both(self.memory.audit(None, 3), self.redis.audit(None, 3))
 
     async def decide(self, step: Decide) -> None:
         once = Idempotency(f"{step.user}/{step.key}", "f") if step.key else None
@@ -197,7 +238,9 @@ class Twins:
             self.memory.read_users(read, budgets), self.redis.read_users(read, budgets)
         )
         version = 0 if isinstance(state, Replayed) else state.version
+        in_force = await self.memory.configuration_version()
         commit = self.proposal(step, version + step.stale, once)
+        commit = replace(commit, catalog_version=in_force - step.behind)
         (outcome,) = await self.both(self.memory.commit([commit]), self.redis.commit([commit]))
         if type(outcome).__name__ == "Committed":
             self.made.append(commit)
@@ -371,7 +414,7 @@ async def lessons(store: Store) -> list[StreamEntry]:
     return [replace(entry, entry_id="") for entry in found]
 
 
-async def live(history: Iterable[Decide | Happen | Pass | Sweep | Share | Leave], url: str) -> None:
+async def live(history: Iterable[Step], url: str) -> None:
     redis = await RedisStore.open(
         url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET, read_timeout_s=20.0
     )
@@ -387,9 +430,7 @@ async def live(history: Iterable[Decide | Happen | Pass | Sweep | Share | Leave]
 
 @settings(max_examples=100, deadline=None)
 @given(history=st.lists(steps, min_size=20, max_size=50))
-def test_both_stores_live_the_same_history(
-    redis_url: str, history: list[Decide | Happen | Pass | Sweep | Share | Leave]
-) -> None:
+def test_both_stores_live_the_same_history(redis_url: str, history: list[Step]) -> None:
     Redis.from_url(redis_url).flushall()
     first = [Decide(user, "send", 0.01, stale=False, key=None) for user in USERS]
     asyncio.run(live([*first, *history], redis_url))

@@ -1,12 +1,16 @@
-"""No sequence of decisions, events and passing time breaks a gap, a cap or a cooldown.
+"""No sequence of decisions, events, edits and passing time breaks a rule.
 
-The real decider over the store in memory, under the simulated clock; the judge knows only the log.
+Two real deciders over one store in memory, under the simulated clock. Neither is told of an edit:
+what it knows of the catalog is what its last refused commit made it read. The judge knows only the
+log and the edits.
 That Redis does the same step by step is the business of the conformance suite.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from hypothesis import given, settings
@@ -34,6 +38,15 @@ MESSAGES = {
     "receipt": b'{"transactional": true, "tags": ["loud"]}',
 }
 MARKETING = ("sale", "bargain", "digest")
+EDITS: dict[str, dict[str, object]] = {
+    "sale": {"tags": ["offer"]},
+    "sale untagged": {},
+    "sale paused": {"tags": ["offer"], "paused": True},
+    "digest": {"cooldown_s": 259200},
+    "digest sooner": {"cooldown_s": 86400},
+    "digest paused": {"cooldown_s": 259200, "paused": True},
+}
+"""What a message may be edited to; the first word names it."""
 RULES = free_sends(
     simulated_clock=True,
     min_gap_s=HOUR,
@@ -55,6 +68,7 @@ class Decide:
     """Several questions in one batch, the same user perhaps twice."""
 
     asks: list[tuple[str, bool, tuple[str, ...] | None]]
+    worker: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,16 +84,36 @@ class Pass:
     seconds: float
 
 
-Step = Decide | Report | Pass
+@dataclass(frozen=True)
+class Edit:
+    """A message becomes one of `EDITS`, or is deleted."""
+
+    to: str
+    delete: bool = False
+
+
+@dataclass(frozen=True)
+class Switch:
+    """The kill switch."""
+
+    on: bool
+
+
+Step = Decide | Report | Pass | Edit | Switch
 users = st.sampled_from(USERS)
 # Few receipts: they pass every rule, and each of them starts a gap.
 some = st.sampled_from([MARKETING, MARKETING, MARKETING[:1], MARKETING[1:], ("receipt",), None])
-decides = st.lists(st.tuples(users, st.booleans(), some), min_size=1, max_size=3).map(Decide)
+asked = st.lists(st.tuples(users, st.booleans(), some), min_size=1, max_size=3)
+decides = st.builds(Decide, asked, st.integers(0, 1))
+edits = st.builds(Edit, st.sampled_from(sorted(EDITS)), st.sampled_from([False, False, True]))
+switches = st.sampled_from([False, False, True]).map(Switch)
 types = ["external_send", "not_sent", "not_sent", "sent", "click", "unsubscribe", "subscribe"]
 reports = st.builds(Report, users, st.sampled_from(types).map(EventType), st.integers(0, 3))
 pauses = [1.0, HOUR / 2, HOUR - 1, HOUR, 6 * HOUR, DAY - HOUR, DAY, 2 * DAY]
 passes = st.sampled_from(pauses).map(Pass)
-steps = st.sampled_from([decides, decides, decides, passes, passes, reports]).flatmap(lambda s: s)
+steps = st.sampled_from(
+    [*[decides] * 6, *[passes] * 4, *[reports] * 2, edits, edits, switches]
+).flatmap(lambda step: step)
 
 
 class Life:
@@ -87,8 +121,11 @@ class Life:
 
     def __init__(self) -> None:
         self.store = MemoryStore(half_life_s=DAY, tombstone_secret=b"test")
-        self.held: Services = assemble(RULES, self.store, np.random.default_rng(1))
-        self.held.clock.arrival(START)
+        self.workers: list[Services] = [
+            assemble(RULES, self.store, np.random.default_rng(seed)) for seed in (1, 2)
+        ]
+        self.move(START)
+        self.limits = LIMITS
         self.log: list[Logged] = []
         self.read: dict[str, str] = dict.fromkeys(USERS, "0-0")
         self.made: dict[str, list[str]] = {user: [] for user in USERS}
@@ -96,30 +133,58 @@ class Life:
 
     async def live(self, history: Sequence[Step]) -> None:
         for name, body in MESSAGES.items():
-            await self.store.configure(Change("test", 0.0, {f"message/{name}": body}))
-        await self.held.live.refresh()
+            await self.store.configure(change({f"message/{name}": body}))
+        for held in self.workers:
+            await held.live.refresh()
         for step in history:
             await self.take(step)
             for user in USERS:
                 await self.follow(user)
 
+    def move(self, now: float) -> None:
+        for held in self.workers:
+            held.clock.arrival(now)
+
+    @property
+    def now(self) -> float:
+        return self.workers[0].clock.now()
+
     async def take(self, step: Step) -> None:
-        now = self.held.clock.now()
+        now = self.now
         match step:
-            case Decide(asks):
-                await self.held.decider.decide(
+            case Decide(asks, worker):
+                await self.workers[worker].decider.decide(
                     [
                         Ask(user, {}, messages=wanted, deferred=deferred)
                         for user, deferred, wanted in asks
                     ]
                 )
             case Pass(seconds):
-                self.held.clock.arrival(now + seconds)
+                self.move(now + seconds)
+            case Edit(to, delete):
+                await self.edit(to.split()[0], None if delete else EDITS[to])
+            case Switch(on):
+                await self.store.configure(change({"pause": b"true" if on else None}))
+                self.log.append(Logged(now, pause="", paused=on))
             case Report(user, kind, about):
                 named = None if kind is EventType.EXTERNAL_SEND else self.own(user, about)
                 self.events += 1
                 event = Event(f"e{self.events}", kind, user, now, now, named)
                 await self.store.record_events([event])
+
+    async def edit(self, name: str, body: dict[str, Any] | None) -> None:
+        """What is gone is judged like what is paused."""
+        sent = None if body is None else json.dumps(body).encode()
+        await self.store.configure(change({f"message/{name}": sent}))
+        gone = body is None or bool(body.get("paused"))
+        body = body or {}
+        self.limits = replace(
+            self.limits,
+            cooldowns={**self.limits.cooldowns, name: body.get("cooldown_s", 0.0)},
+            tags={**self.limits.tags, name: tuple(body.get("tags", ()))},
+        )
+        self.log.append(Logged(self.now, pause=name, paused=gone))
+        self.log.append(Logged(self.now, limits=self.limits))
 
     def own(self, user: str, about: int) -> str | None:
         mine = self.made[user]
@@ -134,13 +199,19 @@ class Life:
                 self.made[user].append(entry.decision_id)
 
     def logged(self, user: str, entry: LogEntry) -> Logged:
-        now = self.held.clock.now()
+        now = self.now
         if entry.kind == "decision":
             return Logged(now, user, from_row(entry.row))
         censored = entry.kind == "labels" and entry.status == "censored"
         if censored or entry.type == EventType.NOT_SENT:
             return Logged(now, user, taken_back=entry.decision_id)
+        if entry.type in (EventType.UNSUBSCRIBE, EventType.SUBSCRIBE):
+            return Logged(now, user, unsubscribed=entry.type == EventType.UNSUBSCRIBE)
         return Logged(now, user, external=entry.type == EventType.EXTERNAL_SEND)
+
+
+def change(parts: Mapping[str, bytes | None]) -> Change:
+    return Change("test", 0.0, parts)
 
 
 def lived(history: Sequence[Step]) -> Life:

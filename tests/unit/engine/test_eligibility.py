@@ -1,7 +1,7 @@
 """Each hard rule alone: what it blocks, until when, and what passes it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -162,6 +162,23 @@ def test_a_cap_knows_no_midnight_in_any_zone() -> None:
         THREE, Rules(caps=(Cap(1, DAY),)), Asking(midnight + HOUR / 2, {}, zone, history)
     )
     assert {"sale": Reason.CAP, "news": Reason.CAP} == found
+
+
+@pytest.mark.parametrize(
+    ("clocks_change", "free_at"), [("2026-03-29", "13:00"), ("2026-10-25", "11:00")]
+)
+def test_a_cap_of_a_day_lasts_24_hours_though_clocks_change(
+    clocks_change: str, free_at: str
+) -> None:
+    """Berlin: from 12:00 the day before, 24 hours end at 13:00 in spring and at 11:00 in autumn."""
+    zone = ZoneInfo("Europe/Berlin")
+    free = datetime.fromisoformat(f"{clocks_change}T{free_at}").replace(tzinfo=zone)
+    noon = datetime.combine(free.date() - timedelta(days=1), time(12), zone)
+    history = (Send(noon.timestamp(), "news", (), 1),)
+    rules = Rules(caps=(Cap(1, DAY),))
+    held = blocked(THREE, rules, Asking(free.timestamp() - 1, {}, zone, history))
+    assert {"sale": Reason.CAP, "news": Reason.CAP} == held
+    assert {} == blocked(THREE, rules, Asking(free.timestamp(), {}, zone, history))
 
 
 def test_a_user_who_changes_zone_gets_no_slot_back() -> None:
