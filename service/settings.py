@@ -3,6 +3,9 @@
 Each field `name` is read from `FORBEAR_NAME` (the store's address from `REDIS_URL`, the name that
 everybody uses). Times are in seconds, money-like numbers in the unit of `value`. A setting that
 cannot be used, or a `FORBEAR_` variable that means nothing, stops the service with one sentence.
+
+What an outreach team decides may be said by the configuration instead, while the service runs; it
+comes before the environment, key by key. `configuration/document.py` lists which settings those are.
 """
 
 import difflib
