@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from service import metrics
 from service.logs import logger
 from service.services import Services
-from service.store.protocol import Checkpoint
+from service.store.lessons import Checkpoint
 
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0

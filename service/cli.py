@@ -85,11 +85,14 @@ def check(file: Annotated[Path, typer.Argument(help="A configuration, in YAML.")
 @app.command()
 def import_unsubscribed(
     file: Annotated[Path, typer.Argument(help="One user id a line.")],
+    channel: Annotated[
+        str | None, typer.Option(help="The channel they have left; every one if left out.")
+    ] = None,
 ) -> None:
     """Bring existing opt-outs in; nothing is learned from them."""
     from service.importing import import_file
 
-    import_file(_settings(), file)
+    import_file(_settings(), file, channel)
 
 
 @app.command()

@@ -15,11 +15,15 @@ from redis import Redis
 
 from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
 from engine.budget import Budget, Charge
+from engine.consent import Consent
 from engine.outcome import Slice, Told
 from engine.outcome import lessons as taught_by
+from engine.rules import Cap
 from service.store.keys import lesson_order, shard_of
+from service.store.lessons import StreamEntry
 from service.store.memory import MemoryStore
 from service.store.protocol import (
+    ABOUT_CONSENT,
     Change,
     Commit,
     Event,
@@ -30,8 +34,6 @@ from service.store.protocol import (
     Replayed,
     Store,
     StoredDecision,
-    StoredUser,
-    StreamEntry,
     UserRead,
 )
 from service.store.redis import RedisStore
@@ -60,6 +62,7 @@ TYPES = (
     "dismiss",
     "conversion",
     "external_send",
+    "tolerance",
 )
 
 
@@ -70,6 +73,7 @@ class Decide:
     hazard: float
     stale: bool
     key: str | None
+    channel: str = "push"
     behind: bool = False
     """Made with the configuration before the one in force."""
 
@@ -81,6 +85,8 @@ class Happen:
     about: int | None
     """Which of the user's decisions, counted from the last; None names none."""
     event_id: str
+    channel: str | None = None
+    tolerance: Cap | None = None
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,10 @@ class Configure:
 class Leave:
     user: str
     erase: bool
+    channel: str | None = None
 
 
+channels = st.sampled_from([None, None, None, "push", "email", "sms"])
 users = st.sampled_from([*USERS[:1] * 5, *USERS[1:]])
 decides = st.builds(
     Decide,
@@ -125,6 +133,7 @@ decides = st.builds(
     st.sampled_from([0.0, 0.01, 0.03]),
     st.sampled_from([*[False] * 9, True]),
     st.sampled_from([*[None] * 6, "k1", "k2"]),
+    st.sampled_from(["push", "push", "email", "sms"]),
     st.sampled_from([*[False] * 5, True]),
 )
 configures = st.builds(
@@ -139,11 +148,13 @@ happens = st.builds(
     st.sampled_from(TYPES).map(EventType),
     st.sampled_from([None, None, *[0] * 6, 1, 1, 1, 2, 3, 99]),
     st.integers(0, 99).map(lambda number: f"e{number}"),
+    channels,
+    st.sampled_from([None, Cap(2, 7 * DAY), Cap(1, DAY)]),
 )
 passes = st.builds(Pass, st.sampled_from(PAUSES))
 sweeps = st.builds(Sweep, st.sampled_from([1, 1000, 1000]))
 shares_out = st.builds(Share, st.sampled_from([0, 1, 2, 5]), st.booleans())
-leaves = st.builds(Leave, users, st.booleans())
+leaves = st.builds(Leave, users, st.booleans(), channels)
 
 # Weighted: a history is mostly decisions and events, and few people leave.
 steps = st.sampled_from(
@@ -221,8 +232,8 @@ class Twins:
                 await self.configure(step)
             case Share(units, recall):
                 await self.share_out(units, recall)
-            case Leave(user, erase):
-                await (self.erase(user) if erase else self.opt_out(user))
+            case Leave(user, erase, channel):
+                await (self.erase(user) if erase else self.opt_out(user, channel))
 
     async def configure(self, step: Configure) -> None:
         version = await self.memory.configuration_version()
@@ -255,6 +266,7 @@ class Twins:
             common["charges"] = (Charge(BUDGET.name, needed, spent),)
         tags = ("offer", "vip")[: len(self.made) % 3]
         if step.kind == "send":
+            common["channel"] = step.channel
             return send(name, step.user, now, hazard=step.hazard, tags=tags, **common)
         if step.kind == "deferred":
             by = now + DAY
@@ -269,14 +281,24 @@ class Twins:
         about = None
         if step.about is not None:
             about = own[-1 - step.about] if step.about < len(own) else "00-never"
-        event = Event(step.event_id, step.type, step.user, self.now, self.now, about)
+        event = Event(
+            step.event_id,
+            step.type,
+            step.user,
+            self.now,
+            self.now,
+            about,
+            channel=step.channel if step.type in ABOUT_CONSENT else None,
+            tolerance=step.tolerance if step.type is EventType.TOLERANCE else None,
+        )
         before = await self.memory.user(step.user)
         statuses = await self.both(
             self.memory.record_events([event]), self.redis.record_events([event])
         )
-        self.note(event, statuses[0], before)
+        after = await self.memory.user(step.user)
+        self.note(event, statuses[0], before.consent, after.consent)
 
-    def note(self, event: Event, status: EventStatus, before: StoredUser) -> None:
+    def note(self, event: Event, status: EventStatus, before: Consent, after: Consent) -> None:
         """What each decision of the user sees of an event, by the specification."""
         if status is EventStatus.DUPLICATE:
             return
@@ -285,31 +307,38 @@ class Twins:
             if named:
                 named.arrivals.append(Arrival(event.type, event.now))
             return
+        left = self.left(event.user_id, before, after)
         shares: dict[str, float] = {}
-        if named:
+        if named and before != after:
             shares = {named.commit.decision_id: 1.0}
+            left += [named] * (named not in left and named.takes_blame(self.now))
         elif status is EventStatus.ACCEPTED:
-            shares = self.shares(event.user_id)
-        if not before.unsubscribed:
-            self.blame(event.user_id, shares)
+            shares = self.shares(left)
+        self.blame(left, shares)
         if named:
-            # No outcome if the user was gone already, but it still shows that the push went out.
-            named.arrivals.append(Arrival("unsubscribe", event.now, None))
+            # Where nothing was left by it, it still shows that the push went out.
+            said = Arrival("unsubscribe", event.now, None) if before != after else None
+            named.arrivals.append(said or Arrival("dismiss", event.now))
 
-    def shares(self, user: str) -> dict[str, float]:
-        recent = [
+    def left(self, user: str, before: Consent, after: Consent) -> list[Past]:
+        """Sends with an open label on channels that this change took away."""
+        return [
             p
             for p in self.of(user)
-            if p.commit.now >= self.now - CREDIT_WINDOW_S and p.takes_blame(self.now)
+            if p.takes_blame(self.now)
+            and before.allows(p.commit.channel)
+            and not after.allows(p.commit.channel)
         ]
+
+    def shares(self, left: list[Past]) -> dict[str, float]:
+        recent = [p for p in left if p.commit.now >= self.now - CREDIT_WINDOW_S]
         weights = credit([p.commit.hazard for p in recent])
         return {p.commit.decision_id: w for p, w in zip(recent, weights, strict=True)}
 
-    def blame(self, user: str, shares: dict[str, float]) -> None:
-        for past in self.of(user):
-            if past.takes_blame(self.now):
-                share = shares.get(past.commit.decision_id)
-                past.arrivals.append(Arrival("unsubscribe", self.now, share, named=False))
+    def blame(self, left: list[Past], shares: dict[str, float]) -> None:
+        for past in left:
+            share = shares.get(past.commit.decision_id)
+            past.arrivals.append(Arrival("unsubscribe", self.now, share, named=False))
 
     async def share_out(self, units: int, recall: bool) -> None:
         needed = {shard_of(user): units for user in USERS if units}
@@ -318,14 +347,14 @@ class Twins:
             self.redis.settle(BUDGET, self.now, needed, recall=recall),
         )
 
-    async def opt_out(self, user: str) -> None:
+    async def opt_out(self, user: str, channel: str | None) -> None:
         before = await self.memory.user(user)
         await self.both(
-            self.memory.import_unsubscribed([user], self.now),
-            self.redis.import_unsubscribed([user], self.now),
+            self.memory.import_unsubscribed([user], self.now, channel),
+            self.redis.import_unsubscribed([user], self.now, channel),
         )
-        if not before.unsubscribed:
-            self.blame(user, {})
+        after = await self.memory.user(user)
+        self.blame(self.left(user, before.consent, after.consent), {})
 
     async def erase(self, user: str) -> None:
         await self.both(self.memory.erase(user, self.now), self.redis.erase(user, self.now))

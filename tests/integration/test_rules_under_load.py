@@ -27,7 +27,7 @@ def test_no_rule_gives_way_though_a_worker_is_killed_midway() -> None:
     assert [] == verdict.complaints
     figures = verdict.figures(happened)
     at_stake = ["blocked_by_gap", "blocked_by_cap", "blocked_by_tag_cap", "blocked_by_cooldown"]
-    at_stake += ["blocked_by_budget"]
+    at_stake += ["blocked_by_budget", "blocked_by_tolerance", "blocked_by_unsubscribed"]
     at_stake += ["blocked_by_paused", "asked_while_paused", "asked_while_unsubscribed"]
     assert all(figures.get(name, 0) > 0 for name in at_stake), figures
     assert figures["sends"] > 3 * SHORT.users

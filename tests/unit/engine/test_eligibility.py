@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from engine.catalog import Catalog, Message
+from engine.consent import EVERYWHERE, NOWHERE, Consent, parse_consent
 from engine.decision import Reason
 from engine.eligibility import Asking, eligible
 from engine.history import BY_OTHERS, History, Send
@@ -53,7 +54,7 @@ def test_the_kill_switch_bars_every_message() -> None:
 
 
 def test_who_has_unsubscribed_gets_not_even_a_receipt() -> None:
-    left = eligible(THREE, ["receipt"], NONE, Asking(NOW, unsubscribed=True))
+    left = eligible(THREE, ["receipt"], NONE, Asking(NOW, consent=NOWHERE))
     assert ((), Reason.UNSUBSCRIBED) == (left.candidates, left.barred)
 
 
@@ -252,3 +253,34 @@ def test_unknown_messages_are_told_beside_the_blocked() -> None:
         left.candidates,
         left.blocked,
     )
+
+
+LETTER = Message(id="letter", channel="email")
+PUSH_LEFT = Consent(everywhere=True, exceptions=frozenset({"push"}))
+
+
+def test_a_channel_that_was_left_blocks_its_messages_receipts_too() -> None:
+    found = blocked(catalog(SALE, RECEIPT, LETTER), NONE, Asking(NOW, consent=PUSH_LEFT))
+    assert {"sale": Reason.UNSUBSCRIBED, "receipt": Reason.UNSUBSCRIBED} == found
+
+
+def test_where_every_message_asked_for_is_on_a_channel_left_all_are_barred() -> None:
+    left = eligible(catalog(SALE, LETTER), ["sale"], NONE, Asking(NOW, consent=PUSH_LEFT))
+    assert ((), (), Reason.UNSUBSCRIBED) == (left.candidates, left.blocked, left.barred)
+
+
+def test_what_a_user_wants_is_a_cap_that_receipts_pass() -> None:
+    asking = Asking(NOW, history=sent(1, 20), tolerance=Cap(2, DAY))
+    both = {"sale": Reason.TOLERANCE, "news": Reason.TOLERANCE}
+    assert both == blocked(THREE, NONE, asking)
+    assert {} == blocked(THREE, NONE, replace(asking, tolerance=Cap(2, 20 * HOUR)))
+
+
+def test_leaving_and_joining_channels() -> None:
+    """All left, one joined: an exception; the same one left again: none is left over."""
+    one = NOWHERE.changed("push", allow=True)
+    assert (True, False) == (one.allows("push"), one.allows("email"))
+    assert NOWHERE == one.changed("push", allow=False)
+    assert "-push" == str(one)
+    for consent in (one, NOWHERE, EVERYWHERE, PUSH_LEFT.changed("a", allow=False)):
+        assert consent == parse_consent(str(consent))
