@@ -5,7 +5,7 @@ everybody uses). Times are in seconds, money-like numbers in the unit of `value`
 cannot be used, or a `FORBEAR_` variable that means nothing, stops the service with one sentence.
 
 What an outreach team decides may be said by the configuration instead, while the service runs; it
-comes before the environment, key by key. `configuration/document.py` lists which settings those are.
+comes before the environment, key by key; `configuration/document.py` lists those settings.
 """
 
 import difflib
