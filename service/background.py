@@ -66,6 +66,7 @@ async def refresh(held: Services) -> None:
     await held.live.refresh()
     snapshot = held.live.snapshot
     metrics.model(snapshot.version, snapshot.encoder.use)
+    metrics.configuration(held.live.catalog.version, len(held.file.faults) if held.file else 0)
 
 
 async def _repeat(name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:

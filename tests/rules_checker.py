@@ -125,10 +125,15 @@ def _forbidden(decision: Decision, gone: bool, paused: set[str]) -> list[str]:
     offered = {*decision.candidates, *([decision.action] if decision.action else [])}
     why = "to somebody who had unsubscribed" if gone else "while everything was paused"
     banned = offered if gone or "" in paused else set()
-    return [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)] + [
-        f"{decision.decision_id}: {name} was offered while it was paused"
-        for name in sorted(offered & paused)
-    ]
+    held = offered if decision.arm == "holdout" else set()
+    return (
+        [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)]
+        + [f"{decision.decision_id}: {name} was offered to the holdout" for name in sorted(held)]
+        + [
+            f"{decision.decision_id}: {name} was offered while it was paused"
+            for name in sorted(offered & paused)
+        ]
+    )
 
 
 def _judge(decision: Decision, before: list[Sent], limits: Limits) -> list[str]:

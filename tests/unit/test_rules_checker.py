@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from engine.arms import Arm
 from engine.decision import Decision, Reason
 from engine.decision_log import contention
 from tests.rules_checker import Limits, Logged, complaints, overspent
@@ -56,6 +57,11 @@ def test_what_others_sent_counts_and_what_was_taken_back_does_not() -> None:
     assert ["d5: a was offered against ['gap']"] == complaints([external, decision(5, "a")], LIMITS)
     taken_back = [decision(0, "a"), Logged(1, taken_back="d0"), decision(5, "a")]
     assert [] == complaints(taken_back, LIMITS)
+
+
+def test_anything_offered_to_the_holdout_is_found_receipts_too() -> None:
+    held = [decision(0, arm=Arm.HOLDOUT), decision(50, "receipt", arm=Arm.HOLDOUT)]
+    assert ["d50: receipt was offered to the holdout"] == complaints(held, LIMITS)
 
 
 def test_a_transactional_message_passes_and_counts() -> None:
