@@ -15,6 +15,16 @@ BY_OTHERS = "(somebody else)"
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """A budget over all users: at most `most` in any `time` seconds."""
+
+    most: float
+    time: float
+    costs: Mapping[str, float]
+    """Of each message that draws on it."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """The rules in plain numbers; times in seconds."""
 
@@ -26,6 +36,7 @@ class Limits:
     cooldowns: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     transactional: frozenset[str] = frozenset()
+    budgets: tuple["Allowed", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,8 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
                 sent[user] = [one for one in sends if one.decision_id != entry.taken_back]
     for user, sends in sent.items():
         found += [f"{user}: {what}" for what in _crowded(sends, limits)]
-    return found
+    everybody = [one for sends in sent.values() for one in sends]
+    return found + [what for budget in limits.budgets for what in _overspent(everybody, budget)]
 
 
 def _count(decision: Decision, sent: dict[str, list[Sent]]) -> None:
@@ -110,6 +122,28 @@ def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[
             if len([one for one in tagged if one.at > at - time]) >= most:
                 broken.add("tag_cap")
     return broken
+
+
+def _overspent(sends: list[Sent], budget: Allowed) -> list[str]:
+    """The fullest window of all users together, if it holds more than the budget allows."""
+    fullest = fullest_window(sends, budget)
+    too_much = fullest > budget.most * (1 + 1e-9)  # the judge adds in floating point
+    return [f"{fullest:g} of {budget.most:g} in {budget.time} s"] if too_much else []
+
+
+def fullest_window(sends: list[Sent], budget: Allowed) -> float:
+    """The most that was spent in any window, one end of it open, as the service rolls."""
+    spent = sorted(
+        (one.at, budget.costs[one.message]) for one in sends if one.message in budget.costs
+    )
+    most, total, first = 0.0, 0.0, 0
+    for at, cost in spent:
+        total += cost
+        while spent[first][0] <= at - budget.time:
+            total -= spent[first][1]
+            first += 1
+        most = max(most, total)
+    return most
 
 
 def _crowded(sends: list[Sent], limits: Limits) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from engine.decision import Decision, Reason
 from engine.decision_log import contention
-from tests.rules_checker import Limits, Logged, complaints
+from tests.rules_checker import Allowed, Limits, Logged, complaints
 
 LIMITS = Limits(
     gap=10,
@@ -56,6 +56,15 @@ def test_what_others_sent_counts_and_what_was_taken_back_does_not() -> None:
     assert ["d5: a was offered against ['gap']"] == complaints([external, decision(5, "a")], LIMITS)
     taken_back = [decision(0, "a"), Logged(1, taken_back="d0"), decision(5, "a")]
     assert [] == complaints(taken_back, LIMITS)
+
+
+def test_a_budget_overspent_by_all_users_together_is_found() -> None:
+    """Two a and one c in any 10 s: 1 + 1 + 0.5 > 2; exactly 10 s apart is another window."""
+    limits = Limits(budgets=(Allowed(2, 10, {"a": 1, "c": 0.5}),))
+    sends = [decision(0, "a"), decision(9, "a"), decision(9.5, "c")]
+    assert ["2.5 of 2 in 10 s"] == complaints(sends, limits)
+    assert [] == complaints([decision(0, "a"), decision(9, "a"), decision(10, "c")], limits)
+    assert [] == complaints([*sends, Logged(11, taken_back="d9")], limits)
 
 
 def test_a_transactional_message_passes_and_counts() -> None:
