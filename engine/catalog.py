@@ -14,6 +14,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
+from engine import windows
 from engine.budget import message_budgets
 from engine.condition import Condition, complaint
 from engine.context import Hashes, Slots, name_hash
@@ -21,6 +22,7 @@ from engine.decision import ABSTAIN, Floats, Value
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
 from engine.rules import TAG
+from engine.windows import Window
 
 LONGEST_ID = 128
 MOST_MESSAGES = 10_000
@@ -28,6 +30,7 @@ MOST_MESSAGES = 10_000
 MOST_ATTRIBUTES = 16
 MOST_CONDITIONS = 16
 MOST_TAGS = 8
+MOST_WINDOWS = 50
 HIGHEST_TIER = 100
 
 
@@ -47,6 +50,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Not sent before this time."""
     ends: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     """Not sent at this time or later."""
+    windows: tuple[Window, ...] = ()
+    """Where there are any, sent only within one of them; `starts` and `ends` hold besides."""
     when: Mapping[str, Condition] = {}
     """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
     cooldown_s: float = 0.0
@@ -61,7 +66,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     @property
     def has_rules(self) -> bool:
         """Whether anything about the message itself can forbid sending it, or another."""
-        windows = self.paused or self.starts or self.ends
+        windows = self.paused or self.starts or self.ends or self.windows
         return bool(windows or self.when or self.cooldown_s or self.tier)
 
     def to_json(self) -> bytes:
@@ -114,10 +119,11 @@ def _check(message: Message, message_id: str) -> None:
             f"message {message_id!r} has send_cost {cost}; expected a finite number of 0 or more: "
             "leave it out to use the configured cost"
         )
+    _check_times(message)
     _check_rules(message)
 
 
-def _check_rules(message: Message) -> None:
+def _check_times(message: Message) -> None:
     name = f"message {message.id!r}"
     starts, ends = message.starts, message.ends
     if starts and ends and starts >= ends:
@@ -125,6 +131,17 @@ def _check_rules(message: Message) -> None:
             f"{name} starts at {starts.isoformat()} and ends at {ends.isoformat()}; expected an "
             "end after the start: correct one of them"
         )
+    if len(message.windows) > MOST_WINDOWS:
+        raise BadInput(
+            f"{name} has {len(message.windows)} windows; expected at most {MOST_WINDOWS}: leave "
+            "out those that have passed"
+        )
+    if wrong := windows.complaint(message.windows):
+        raise BadInput(f"{name} has {wrong}")
+
+
+def _check_rules(message: Message) -> None:
+    name = f"message {message.id!r}"
     if not 0 <= message.cooldown_s <= LONGEST_WINDOW_S:
         raise BadInput(
             f"{name} has cooldown_s {message.cooldown_s:g}; expected seconds from 0 to "

@@ -117,9 +117,10 @@ def message_values(message: Hashes) -> Singles:
     `CONTEXT_NORM`: else the prior of an untried message grows with each fact its team writes down,
     and so do the steps that many features take together.
     """
-    attributes = np.count_nonzero(message[..., :-1], axis=-1)
     values = np.ones(message.shape, np.float32)
-    values[..., :-1] = (1.0 / np.sqrt(np.maximum(attributes, 1)))[..., None]
+    if message.shape[-1] > 2:  # a single attribute shares with nobody, and every call counts
+        attributes = np.count_nonzero(message[..., :-1], axis=-1)
+        values[..., :-1] = (1.0 / np.sqrt(np.maximum(attributes, 1)))[..., None]
     return values
 
 

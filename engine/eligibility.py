@@ -33,6 +33,7 @@ from engine.condition import fulfilled
 from engine.decision import Context, Reason
 from engine.history import Send
 from engine.rules import Cap, Rules
+from engine.windows import opens_at
 
 NO_TAGS: Final[Mapping[str, float]] = {}
 
@@ -141,16 +142,28 @@ def _own_rule(message: Message, asking: Asking) -> Hold | None:
     now = asking.now
     if message.paused:
         return Hold(Reason.PAUSED, None)
-    if message.starts and now < message.starts.timestamp():
-        return Hold(Reason.NOT_STARTED, message.starts.timestamp())
-    if message.ends and now >= message.ends.timestamp():
-        return Hold(Reason.EXPIRED, None)
+    if closed := _closed(message, now):
+        return closed
     if message.when and not fulfilled(message.when, asking.context):
         return Hold(Reason.CONDITION, None)
     if not message.cooldown_s:
         return None
     same = [send.at for send in _since(asking, message.cooldown_s) if send.message == message.id]
     return Hold(Reason.COOLDOWN, max(same) + message.cooldown_s) if same else None
+
+
+def _closed(message: Message, now: float) -> Hold | None:
+    """The message's own time against sending it now."""
+    if message.starts and now < message.starts.timestamp():
+        return Hold(Reason.NOT_STARTED, message.starts.timestamp())
+    if message.ends and now >= message.ends.timestamp():
+        return Hold(Reason.EXPIRED, None)
+    if not message.windows:
+        return None
+    opens = opens_at(message.windows, now)
+    if opens is None:
+        return Hold(Reason.EXPIRED, None)
+    return Hold(Reason.NOT_STARTED, opens) if now < opens else None
 
 
 def _team_rule(rules: Rules, asking: Asking) -> Hold | None:

@@ -26,8 +26,8 @@ CHANGES: Final[Mapping[Reason, str]] = {
     Reason.HOLDOUT: "The user is in the holdout, to which nothing is ever sent: it shows what "
     "sending brings.",
     Reason.PAUSED: "Sending is paused; end the pause of the message or of the service.",
-    Reason.NOT_STARTED: "The message's `starts` is still to come.",
-    Reason.EXPIRED: "The message's `ends` has passed; set a later one.",
+    Reason.NOT_STARTED: "The message's `starts`, or its next window, is still to come.",
+    Reason.EXPIRED: "The message's `ends`, or its last window, has passed; set a later one.",
     Reason.CONDITION: "The context does not fulfil the message's `when`",
     Reason.COOLDOWN: "The user had this very message less than its `cooldown_s` ago.",
     Reason.DAY: "Nothing is sent on this day of the user's week.",

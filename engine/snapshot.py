@@ -45,8 +45,6 @@ from engine.response import Learned, Prior, untaught
 
 FORMAT = 3
 
-_ONE_ATTRIBUTE = 2
-"""Columns of a catalog whose messages have an attribute at most: all of their values are 1."""
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
 
@@ -152,8 +150,8 @@ class Snapshot:
         crossed = message_slots(hashes, messages if messages.ndim == 2 else messages[:, None])
         weights = self._table.take(crossed[:, 1:].reshape(n, values.shape[1], k * columns), axis=0)
         own = np.matmul(values[:, None], weights.reshape(n, values.shape[1], k * columns * 4))
-        factors = message_values(messages)[..., None]
-        both = (own.reshape(n, k, columns, 4) * factors).sum(axis=2) + alone[:, None]
+        factors = message_values(messages)[..., None, :]
+        both = np.matmul(factors, own.reshape(n, k, columns, 4))[:, :, 0] + alone[:, None]
         return np.asarray(both[..., [_CLICK, _UNSUBSCRIBE]].transpose(2, 0, 1), np.float64)
 
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
@@ -176,11 +174,10 @@ class Snapshot:
         sums = np.matmul(
             np.stack([powers, powers**2], axis=1), weights.reshape(n, rows, k * columns * 4)
         )
-        sums = sums.reshape(n, 2, k, columns, 4)
-        if columns > _ONE_ATTRIBUTE:
-            factors = message_values(messages)
-            sums *= np.stack([factors, factors**2], axis=-3)[..., None]
-        return np.asarray(sums.sum(axis=3), np.float64)
+        own = message_values(messages)
+        factors = np.stack([own, own**2], axis=-3)[..., None, :]
+        sums = np.matmul(factors, sums.reshape(n, 2, k, columns, 4))[..., 0, :]
+        return np.asarray(sums, np.float64)
 
 
 def _stacked(contexts: Sequence[EncodedContext]) -> tuple[Hashes, Singles]:

@@ -20,6 +20,8 @@ from service import metrics
 from service.configuration.faults import BadConfiguration
 
 MEDIA_TYPE = "application/problem+json"
+MOST_FAULTS = 100
+"""In one answer."""
 RETRY_SOON = {"Retry-After": "1"}
 
 
@@ -112,7 +114,7 @@ def _as_refused(error: Exception) -> Refused:
         return error
     if isinstance(error, BadConfiguration):
         first = _sentence(error.sentences[0])
-        return Refused(Kind.INVALID_REQUEST, first, faults=error.sentences)
+        return Refused(Kind.INVALID_REQUEST, first, faults=error.sentences[:MOST_FAULTS])
     if isinstance(error, BadInput):
         return Refused(Kind.INVALID_REQUEST, _sentence(str(error)))
     if isinstance(error, StoreError):

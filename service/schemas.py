@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from engine.catalog import Message
 from engine.condition import Condition
+from engine.windows import Window
 from service.store.protocol import EventStatus, EventType
 
 MOST_ITEMS = 1000
@@ -183,6 +184,8 @@ class MessageBody(Struct, frozen=True):
     """Not sent before this time."""
     ends: Time | None = None
     """Not sent at this time or later."""
+    windows: list[Window] = []
+    """Where there are any, sent only within one of them: one after the other, in order."""
     when: dict[str, Condition] = {}
     """What the context must say of a user: attribute -> value, values, or {"min", "max"}."""
     cooldown_s: float = 0.0

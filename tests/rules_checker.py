@@ -1,8 +1,9 @@
 """An independent judge of the rules: reads what was logged, in the order in which it was logged.
 
 It shares no code with `engine.eligibility`. Three claims are checked: no candidate was offered
-against a rule, nothing was blocked by a rule that did not hold, and the sends that stood to the
-end, sorted by time, break no rule whatever the order in which they were committed.
+against a rule (a pause and an unsubscribe among them), nothing was blocked by a rule that did not
+hold, and the sends that stood to the end, sorted by time, break no rule whatever the order in which
+they were committed.
 """
 
 from collections import defaultdict
@@ -16,7 +17,7 @@ BY_OTHERS = "(somebody else)"
 
 @dataclass(frozen=True)
 class Allowed:
-    """A budget over all users: at most `most` in any `time` seconds."""
+    """A budget over all users, in sends or money: at most `most` in any `time` seconds."""
 
     most: float
     time: float
@@ -36,7 +37,8 @@ class Limits:
     cooldowns: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     transactional: frozenset[str] = frozenset()
-    budgets: tuple["Allowed", ...] = ()
+    budgets: tuple[tuple[str, int, float], ...] = ()
+    """(message, or "" for all that are not transactional, sends to everybody, time)"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Logged:
     external: bool = False
     taken_back: str | None = None
     """The decision whose send did not happen."""
+    unsubscribed: bool | None = None
+    """The user is from now on, or is not any more."""
+    pause: str | None = None
+    """A message, or "" for all of them: paused from now on, or not any more."""
+    paused: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,16 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
     """Everything that breaks a rule, in words; empty when all is well."""
     found: list[str] = []
     sent: dict[str, list[Sent]] = defaultdict(list)
+    gone: set[str] = set()
+    paused: set[str] = set()
     for entry in log:
-        if entry.decision is not None:
+        if entry.pause is not None:
+            (paused.add if entry.paused else paused.discard)(entry.pause)
+        elif entry.unsubscribed is not None:
+            assert entry.user is not None
+            (gone.add if entry.unsubscribed else gone.discard)(entry.user)
+        elif entry.decision is not None:
+            found += _forbidden(entry.decision, entry.decision.user_id in gone, paused)
             found += _judge(entry.decision, sent[entry.decision.user_id], limits)
             _count(entry.decision, sent)
         elif entry.external:
@@ -76,14 +91,45 @@ def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
                 sent[user] = [one for one in sends if one.decision_id != entry.taken_back]
     for user, sends in sent.items():
         found += [f"{user}: {what}" for what in _crowded(sends, limits)]
-    everybody = [one for sends in sent.values() for one in sends]
-    return found + [what for budget in limits.budgets for what in _overspent(everybody, budget)]
+    return found
+
+
+def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
+    """Every budget with more sends in some stretch of its time than it allows.
+
+    Budgets span users, whose logs know no common order: the sends that stood to the end are judged.
+    """
+    log = list(log)
+    back = {entry.taken_back for entry in log}
+    sends = [e.decision for e in log if e.decision and e.decision.decision_id not in back]
+    found = []
+    for message, most, time in limits.budgets:
+        times = sorted(
+            one.at
+            for one in sends
+            if (one.action == message if message else one.action)
+            and one.action not in limits.transactional
+        )
+        if _too_close(times, most, time):
+            found.append(f"more than {most} of {message or 'everything'} in {time} s")
+    return found
 
 
 def _count(decision: Decision, sent: dict[str, list[Sent]]) -> None:
     if decision.action is not None:
         one = Sent(decision.at, decision.action, decision.decision_id)
         sent[decision.user_id].append(one)
+
+
+def _forbidden(decision: Decision, gone: bool, paused: set[str]) -> list[str]:
+    """Messages that could have been sent although nothing, or not this one, was allowed."""
+    offered = {*decision.candidates, *([decision.action] if decision.action else [])}
+    why = "to somebody who had unsubscribed" if gone else "while everything was paused"
+    banned = offered if gone or "" in paused else set()
+    return [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)] + [
+        f"{decision.decision_id}: {name} was offered while it was paused"
+        for name in sorted(offered & paused)
+    ]
 
 
 def _judge(decision: Decision, before: list[Sent], limits: Limits) -> list[str]:
@@ -124,11 +170,15 @@ def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[
     return broken
 
 
-def _overspent(sends: list[Sent], budget: Allowed) -> list[str]:
-    """The fullest window of all users together, if it holds more than the budget allows."""
-    fullest = fullest_window(sends, budget)
-    too_much = fullest > budget.most * (1 + 1e-9)  # the judge adds in floating point
-    return [f"{fullest:g} of {budget.most:g} in {budget.time} s"] if too_much else []
+def stood(log: Iterable[Logged]) -> list[Sent]:
+    """The sends that were not taken back."""
+    log = list(log)
+    back = {entry.taken_back for entry in log}
+    return [
+        Sent(entry.at, entry.decision.action, entry.decision.decision_id)
+        for entry in log
+        if entry.decision and entry.decision.action and entry.decision.decision_id not in back
+    ]
 
 
 def fullest_window(sends: list[Sent], budget: Allowed) -> float:

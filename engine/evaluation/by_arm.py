@@ -11,8 +11,7 @@ chi-square): where they do not, something drops users of one arm, and difference
 
 Limits: Welch's interval rests on the mean of many users; with fewer than `LEAST_USERS` users in
 whom the outcome happened none is given. Several intervals of 95% are not all right at once with
-95%. Outcomes that name no decision are in nobody's row: an unsubscribe of a holdout user, say,
-which makes the other arms look a little worse than they are.
+95%.
 """
 
 from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from engine.catalog import Message, parse_message
+from engine.catalog import MOST_MESSAGES, Message, parse_message
 from engine.errors import BadInput
 from service.configuration.document import LISTS, SECTIONS, Document, usable
 from service.configuration.faults import BadConfiguration, Fault, unknown
@@ -77,7 +77,7 @@ def _section(name: str, node: Node, faults: list[Fault]) -> dict[str, Any]:
         setting = SECTIONS[name].get(key)
         if setting is None:
             faults.append(Fault(value.line, unknown(key, name, list(SECTIONS[name]))))
-        elif setting in LISTS and isinstance(value.value, list | dict):
+        elif setting in LISTS and value.value is not None:
             told[key] = _several(key, setting, value, faults)
         else:
             told[key] = _setting(key, setting, plain(value), value.line, faults)
@@ -85,7 +85,7 @@ def _section(name: str, node: Node, faults: list[Fault]) -> dict[str, Any]:
 
 
 def _several(key: str, setting: str, node: Node, faults: list[Fault]) -> Any:
-    """The setting that a list or a map is, once each of its entries can be used alone."""
+    """The setting that holds several things, once each of them can be used alone."""
     before = len(faults)
     texts = [_setting(key, setting, text, line, faults) for text, line in _texts(node)]
     if len(faults) > before:
@@ -94,14 +94,15 @@ def _several(key: str, setting: str, node: Node, faults: list[Fault]) -> Any:
 
 
 def _texts(node: Node) -> Iterator[tuple[object, int]]:
-    """Each entry as it is written in a line of them, and where it stands."""
+    """Each entry as it is written in a line of them, a number as a text, and where it stands."""
     if isinstance(node.value, dict):
         for key, child in node.value.items():
             for one in child.value if isinstance(child.value, list) else [child]:
                 yield f"{key}:{plain(one)}", one.line
-    elif isinstance(node.value, list):
-        for one in node.value:
-            yield plain(one), one.line
+        return
+    for one in node.value if isinstance(node.value, list) else [node]:
+        number = isinstance(one.value, int | float) and not isinstance(one.value, bool)
+        yield f"{one.value}" if number else plain(one), one.line
 
 
 def _setting(key: str, setting: str, value: object, line: int, faults: list[Fault]) -> Any:
@@ -114,8 +115,13 @@ def _setting(key: str, setting: str, value: object, line: int, faults: list[Faul
 
 
 def _messages(node: Node, faults: list[Fault]) -> dict[str, Message]:
-    found = {}
-    for name, one in _entries(node, "'messages'", faults).items():
+    found: dict[str, Message] = {}
+    entries = _entries(node, "'messages'", faults)
+    if len(entries) > MOST_MESSAGES:
+        given = f"{len(entries):,} messages; expected at most {MOST_MESSAGES:,}"
+        faults.append(Fault(node.line, f"there are {given}: leave out those of the past"))
+        return found
+    for name, one in entries.items():
         before = len(faults)
         fields = {} if one.value is None else _entries(one, f"message {name!r}", faults)
         for key, value in fields.items():
@@ -128,7 +134,7 @@ def _messages(node: Node, faults: list[Fault]) -> dict[str, Message]:
 
 
 def _check_field(name: str, key: str, node: Node, faults: list[Fault]) -> None:
-    """One field of a message, as if it were the only one; of a map, one entry after the other."""
+    """One field of a message, as if it were the only one; of several, one after the other."""
     if key not in _MESSAGE_KEYS:
         faults.append(Fault(node.line, unknown(key, "a message", _MESSAGE_KEYS)))
         return
@@ -136,6 +142,12 @@ def _check_field(name: str, key: str, node: Node, faults: list[Fault]) -> None:
     if key in _MAPS and isinstance(node.value, dict):
         for entry, value in node.value.items():
             _check_value(name, key, {entry: plain(value)}, value.line, faults)
+    entries = node.value if isinstance(node.value, list) else []
+    for one in entries:
+        _check_value(name, key, [plain(one)], one.line, faults)
+    for end in range(2, len(entries) + 1):  # beside those above it, an entry may be too much
+        if len(faults) == before:
+            _check_value(name, key, plain(node)[:end], entries[end - 1].line, faults)
     if len(faults) == before:
         _check_value(name, key, plain(node), node.line, faults)
 

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import yaml
+from yaml.composer import Composer
+from yaml.cyaml import CParser  # type: ignore[attr-defined]  # its stub hides it
+from yaml.resolver import BaseResolver
 
 from service.configuration.faults import Fault
 
@@ -49,11 +52,19 @@ class _NotUsed(yaml.MarkedYAMLError):
     """A part of YAML that a configuration does without."""
 
 
-class _Loader(yaml.BaseLoader):
-    """The structure alone: every scalar a text, no tag, no anchor, no alias."""
+class _Loader(Composer, CParser, BaseResolver):
+    """The structure alone: every scalar a text, no tag, no anchor, no alias.
+
+    Read by libyaml, composed in Python, where depth is bounded: the composer in C is not.
+    """
+
+    def __init__(self, stream: bytes) -> None:
+        CParser.__init__(self, stream)
+        Composer.__init__(self)
+        BaseResolver.__init__(self)
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()
         for what in ("tag", "anchor"):
             given = getattr(event, what, None)
             if given is not None:
@@ -76,7 +87,8 @@ def _composed(text: bytes) -> yaml.Node | None:
         size = f"{len(text):,} bytes; expected at most {LARGEST_BYTES:,}"
         raise _Unreadable(1, f"the text has {size}: leave out what is not needed")
     try:
-        return yaml.compose(text.decode("utf-8-sig"), Loader=_Loader)
+        text = text.decode("utf-8-sig").encode()
+        return _Loader(text).get_single_node()
     except UnicodeDecodeError as error:
         line = text.count(b"\n", 0, error.start) + 1
         raise _Unreadable(line, "this is not UTF-8 text, which YAML is: save it as UTF-8") from None
@@ -86,7 +98,7 @@ def _composed(text: bytes) -> yaml.Node | None:
         line = _line(error.problem_mark or error.context_mark)
         raise _Unreadable(line, _sentence(error)) from None
     except yaml.reader.ReaderError as error:
-        line = text.decode("utf-8-sig").count("\n", 0, error.position) + 1
+        line = text.count(b"\n", 0, error.position) + 1
         sentence = "a control character stands here; expected text: remove it"
         raise _Unreadable(line, sentence) from None
 
@@ -119,7 +131,7 @@ def _node(found: yaml.Node, line: int, faults: list[Fault]) -> Node:
         return Node(line, _mapping(found, faults))
     if isinstance(found, yaml.SequenceNode):
         return Node(line, [_node(one, _line(one.start_mark), faults) for one in found.value])
-    quoted = isinstance(found, yaml.ScalarNode) and found.style is not None
+    quoted = isinstance(found, yaml.ScalarNode) and bool(found.style)
     return Node(line, found.value if quoted else _scalar(found.value))
 
 

@@ -1,5 +1,6 @@
 """The configuration as a whole, and the record of its changes."""
 
+import asyncio
 import re
 from typing import Any, Final
 
@@ -59,7 +60,8 @@ async def get_configuration(request: Request) -> Response:
 async def put_configuration(request: Request) -> Response:
     """The configuration now in force; with a fault in the new one, the old one stays."""
     caller = await authorize(request, Scope.ADMIN)
-    document = check(await _yaml_body(request), "body")
+    body = await _yaml_body(request)
+    document = await asyncio.to_thread(check, body, "body")  # a large one takes seconds
     held = services(request)
     await put_document(held.store, document, author(request, caller, held))
     return await _answer(held)

@@ -94,7 +94,7 @@ class Shard:
     def append_log(self, user_id: str, entry: LogEntry) -> None:
         """Append to the decision log; the id is the number of entries ever appended."""
         self.logged += 1
-        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0")))
+        self.log.append((user_id, replace(entry, entry_id=f"{self.logged}-0", user_id=user_id)))
 
 
 class Decision:

@@ -270,6 +270,7 @@ class LogEntry:
     type: str = ""
     """Of an event."""
     value: float | None = None
+    user_id: str = ""
     event_id: str = ""
     at: float | None = None
     """Of an event: when its sender says it happened."""

@@ -152,6 +152,7 @@ def _log_entry(entry_id: bytes, flat: Sequence[bytes]) -> LogEntry:
         unsubscribe=_label(fields.get(b"unsubscribe")),
         type=fields.get(b"type", b"").decode(),
         value=float(value) if value else None,
+        user_id=fields[b"u"].decode(),
         event_id=fields.get(b"id", b"").decode(),
         at=_time(fields.get(b"at")),
         arrived=_time(fields.get(b"now")),

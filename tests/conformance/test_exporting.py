@@ -59,3 +59,37 @@ async def test_an_erased_user_is_not_exported(store: Store) -> None:
     await store.commit([with_row(send("a"))])
     await store.erase("u1", NOW + 1)
     assert {} == await exported(store)
+
+
+async def test_a_conversion_leaves_an_abstention_resolved(store: Store) -> None:
+    await store.commit([with_row(abstention("a"))])
+    await store.record_events([event("e1", "conversion", NOW + 1, "a")])
+    a = (await exported(store))["a"]
+    assert ("resolved", 0.0, 1.0) == (a["status"], a["click"], a["conversion"])
+
+
+async def test_what_names_no_decision_stands_with_the_users_latest(store: Store) -> None:
+    """Also where nothing was ever sent; before the first decision there is nowhere to put it."""
+    early = replace(event("e0", "conversion", NOW - 1), value=9.0)
+    await store.record_events([early])
+    await store.commit([with_row(abstention("a"))])
+    await store.commit([with_row(abstention("b", now=NOW + 10))])
+    later = replace(event("e1", "conversion", NOW + 20), value=2.5)
+    await store.record_events([later, event("e2", "unsubscribe", NOW + 30)])
+    found = await exported(store)
+    assert (0.0, False) == (found["a"]["unnamed_conversion"], found["a"]["left"])
+    assert (2.5, True) == (found["b"]["unnamed_conversion"], found["b"]["left"])
+    assert (0.0, 0.0) == (found["b"]["conversion"], found["b"]["unsubscribe"])
+
+
+async def test_a_user_leaves_once_until_he_comes_back(store: Store) -> None:
+    for n, kinds in enumerate([["unsubscribe", "unsubscribe"], ["unsubscribe"], ["subscribe"]]):
+        version = (await store.user("u1")).version
+        decided = abstention(f"a{n}", now=NOW + 10 * n, expected_version=version)
+        await store.commit([with_row(decided)])
+        events = [event(f"e{n}{i}", kind, NOW + 10 * n + 1) for i, kind in enumerate(kinds)]
+        await store.record_events(events)
+    await store.record_events([event("last", "unsubscribe", NOW + 40)])
+    found = await exported(store)
+    left = [found[f"a{n}"]["left"] for n in range(3)]
+    assert [True, False, True] == left

@@ -122,8 +122,9 @@ def test_sends_whose_windows_end_together_teach_both_labels() -> None:
 def test_our_head_learns_rare_events_where_vws_defaults_do_not(tmp_path: Path) -> None:
     """Seen on 2,000 sends: regret 4.4 against 20; predicted/true 0.95 after 200,000 rows."""
     told = reported("benchmarks.learning.heads", tmp_path)
-    heads = told["heads"]["unsubscribe"]
-    assert heads["shipped"]["regret"] < 0.5 * heads["vw defaults"]["regret"]
+    for setting in told["heads"].values():
+        heads = setting["unsubscribe"]
+        assert heads["shipped"]["regret"] < 0.5 * heads["vw defaults"]["regret"]
     assert 0.8 < told["rare"]["shipped"]["predicted_over_true"] < 1.25
     assert (tmp_path / "calibration.png").stat().st_size > 200
 

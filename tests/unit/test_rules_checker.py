@@ -4,7 +4,15 @@ from dataclasses import replace
 
 from engine.decision import Decision, Reason
 from engine.decision_log import contention
-from tests.rules_checker import Allowed, Limits, Logged, complaints
+from tests.rules_checker import (
+    Allowed,
+    Limits,
+    Logged,
+    complaints,
+    fullest_window,
+    overspent,
+    stood,
+)
 
 LIMITS = Limits(
     gap=10,
@@ -58,15 +66,39 @@ def test_what_others_sent_counts_and_what_was_taken_back_does_not() -> None:
     assert [] == complaints(taken_back, LIMITS)
 
 
-def test_a_budget_overspent_by_all_users_together_is_found() -> None:
-    """Two a and one c in any 10 s: 1 + 1 + 0.5 > 2; exactly 10 s apart is another window."""
-    limits = Limits(budgets=(Allowed(2, 10, {"a": 1, "c": 0.5}),))
-    sends = [decision(0, "a"), decision(9, "a"), decision(9.5, "c")]
-    assert ["2.5 of 2 in 10 s"] == complaints(sends, limits)
-    assert [] == complaints([decision(0, "a"), decision(9, "a"), decision(10, "c")], limits)
-    assert [] == complaints([*sends, Logged(11, taken_back="d9")], limits)
+def test_the_fullest_window_is_open_at_one_end_and_without_what_was_taken_back() -> None:
+    """Two a and one c within 10 s: 1 + 1 + 0.5; exactly 10 s apart is another window."""
+    budget = Allowed(2, 10, {"a": 1, "c": 0.5})
+    sends = [decision(0, "a"), decision(9, "a"), decision(9.5, "c"), decision(9.5, "else")]
+    assert 2.5 == fullest_window(stood(sends), budget)
+    assert 2 == fullest_window(stood([*sends[:2], decision(10, "a")]), budget)
+    assert 1.5 == fullest_window(stood([*sends, Logged(11, taken_back="d9")]), budget)
 
 
 def test_a_transactional_message_passes_and_counts() -> None:
     sends = [decision(0, "a"), decision(1, "receipt"), decision(10, "b")]
     assert ["d10: b was offered against ['cap', 'gap']"] == complaints(sends, LIMITS)
+
+
+def test_a_send_to_somebody_who_unsubscribed_is_found_until_he_is_back() -> None:
+    left, back = (Logged(0, "u", unsubscribed=gone) for gone in (True, False))
+    assert ["d1: a was offered to somebody who had unsubscribed"] == complaints(
+        [left, decision(1, "a"), back, decision(20, "a")], LIMITS
+    )
+
+
+def test_a_send_within_a_pause_is_found() -> None:
+    all_paused, resumed = (Logged(0, pause="", paused=on) for on in (True, False))
+    found = complaints([all_paused, decision(1, "a"), resumed, decision(20, "a")], LIMITS)
+    assert ["d1: a was offered while everything was paused"] == found
+    one_paused = Logged(0, pause="a", paused=True)
+    found = complaints([one_paused, decision(1, "a"), decision(20, "b")], LIMITS)
+    assert ["d1: a was offered while it was paused"] == found
+
+
+def test_a_budget_spent_twice_is_found_whoever_was_sent_to() -> None:
+    """Three sends within 10 s of which one was taken back: two stand, and two are allowed."""
+    sends = [decision(at, "a") for at in (0.0, 5.0, 9.0)]
+    limits = Limits(budgets=(("a", 2, 10.0), ("", 2, 9.0)))
+    assert ["more than 2 of a in 10.0 s"] == overspent(sends, limits)
+    assert [] == overspent([*sends, Logged(10.0, taken_back="d5.0")], limits)

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol, TypeAlias, cast
 import numpy as np
 import vowpal_wabbit_next as vw
 
-from engine.context import BITS, CONSTANT, SLOTS, Singles, Slots
+from engine.context import ATTRIBUTE, BITS, CONSTANT, SLOTS, Singles, Slots
 from engine.decision import Floats
 from engine.learning import Priors
 from engine.outcome import HeadName
@@ -109,26 +109,57 @@ class FullCovariance:
         return x
 
 
+class _Unscaled:
+    """A head whose attributes are each 1 again, as if they did not share one unit of length."""
+
+    def __init__(self, prior: Prior, attributes: int) -> None:
+        self._head, self._factor = Head(prior), np.float32(np.sqrt(attributes))
+
+    def logit(self, slots: Slots, values: Singles) -> float:
+        """The forecast."""
+        return self._head.logit(slots, self._stretched(slots, values))
+
+    def learn(self, slots: Slots, values: Singles, label: int, weight: float) -> None:
+        """One outcome."""
+        self._head.learn(slots, self._stretched(slots, values), label, weight)
+
+    def _stretched(self, slots: Slots, values: Singles) -> Singles:
+        first, bits = ATTRIBUTE
+        inside = (slots >= first) & (slots < first + (1 << bits))
+        return np.where(inside, values * self._factor, values)
+
+
+def unscaled(head: HeadName, attributes: int) -> Learner:
+    """The shipped head, had the attributes of a message not been scaled."""
+    return _Unscaled(shipped(head), attributes)
+
+
 def shipped(head: HeadName) -> Prior:
     """The prior that ships."""
     return Priors().click if head == "click" else Priors().unsubscribe
 
 
-def learners() -> dict[str, Make]:
-    """All by name."""
-    scaled = {
-        f"blocks {common:g}/{attribute:g}/{message:g}": _blocks(common, attribute, message)
-        for common, attribute, message in (
-            *((4.0, 4.0, 4.0), (10.0, 10.0, 10.0), (30.0, 30.0, 30.0)),
-            *((4.0, 16.0, 64.0), (10.0, 40.0, 160.0)),
-        )
-    }
+def filters() -> dict[str, Make]:
+    """The reference, and the same with other precisions."""
     return {
-        SHIPPED: lambda head: Head(shipped(head)),
         REFERENCE: lambda head: FullCovariance(shipped(head)),
         "full covariance 10/10/10": lambda head: FullCovariance(
             replace(shipped(head), common=10.0, attribute=10.0, message=10.0)
         ),
+    }
+
+
+def learners() -> dict[str, Make]:
+    """VW in all its forms, ours first."""
+    scaled = {
+        f"blocks {common:g}/{attribute:g}/{message:g}": _blocks(common, attribute, message)
+        for common, attribute, message in (
+            *((1.0, 1.0, 1.0), (4.0, 4.0, 4.0), (10.0, 10.0, 10.0), (30.0, 30.0, 30.0)),
+            *((4.0, 12.0, 32.0), (2.0, 8.0, 32.0), (10.0, 40.0, 160.0)),
+        )
+    }
+    return {
+        SHIPPED: lambda head: Head(shipped(head)),
         **scaled,
         "vw defaults": lambda _head: Vw([]),
         "vw defaults, -l 0.1": lambda _head: Vw(["--learning_rate=0.1"]),

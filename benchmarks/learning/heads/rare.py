@@ -6,6 +6,7 @@ its defaults) drifts here; the shipped head must not.
 """
 
 from dataclasses import dataclass
+from time import perf_counter
 
 import numpy as np
 from scipy.special import expit
@@ -28,6 +29,8 @@ class Watch:
     rows: int
     ratio: float
     """Sum of predicted chances / sum of true chances."""
+    seconds: float
+    """Since the first row."""
 
 
 def watched(learner: Learner, rows: int, seed: int) -> list[Watch]:
@@ -37,7 +40,7 @@ def watched(learner: Learner, rows: int, seed: int) -> list[Watch]:
     effect *= SPREAD / np.linalg.norm(effect)
     slots = np.array([CONSTANT, *(1000 + 7 * i for i in range(FEATURES))])
     entries: list[Watch] = []
-    predicted, true, done = 0.0, 0.0, 0
+    predicted, true, done, started = 0.0, 0.0, 0, perf_counter()
     while done < rows:
         size = min(CHUNK, rows - done)
         x = np.ones((size, FEATURES + 1), dtype=np.float32)
@@ -51,6 +54,6 @@ def watched(learner: Learner, rows: int, seed: int) -> list[Watch]:
             learner.learn(slots, row, label, 1.0)
         done += size
         if done * 10 // rows > len(entries):
-            entries.append(Watch(done, predicted / true))
+            entries.append(Watch(done, predicted / true, perf_counter() - started))
             predicted = true = 0.0
     return entries

@@ -35,14 +35,14 @@ class Row:
     label: dict[HeadName, int]
 
 
-def stream(seed: int, users: int, days: int) -> list[Row]:
-    """All sends of one population, in order of time."""
+def stream(seed: int, users: int, days: int, more: int = 0) -> list[Row]:
+    """All sends of one population, in order of time.
+
+    Messages have `more` attributes of four values beyond their own, that nobody cares for.
+    """
     world = patience.world(seed, users, days)
     rng = np.random.default_rng([seed, 3])
-    catalog = Catalog(
-        1, {m.id: CatalogMessage(id=m.id, attributes=m.attributes) for m in world.messages}
-    )
-    hashes = catalog.hashes(np.arange(len(world.messages)))
+    hashes = _catalog(world, more, seed).hashes(np.arange(len(world.messages)))
     learner = Learner(Priors())
     contexts = _contexts(world)
     burden = np.zeros(users)
@@ -56,7 +56,9 @@ def stream(seed: int, users: int, days: int) -> list[Row]:
             sent.tolist(), picked.tolist(), _chances(world, sent, picked, burden, step), strict=True
         ):
             encoded = encoder.encode(contexts[user])
-            slots, values = features(encoded, float(burden[user]), hashes[message])
+            slots, values = features(
+                encoded, float(burden[user]), hashes[message], encoder.usual_burden
+            )
             label: dict[HeadName, int] = {h: int(rng.random() < p) for h, p in chance.items()}
             rows.append(Row(slots, values, chance, label))
             told = teaching(encoded, contexts[user], float(burden[user]), hashes[message])
@@ -66,6 +68,16 @@ def stream(seed: int, users: int, days: int) -> list[Row]:
         burden[sent] += 1.0
         burden *= 2.0 ** (-1.0 / world.half_life)
     return rows
+
+
+def _catalog(world: Population, more: int, seed: int) -> Catalog:
+    drawn = np.random.default_rng([seed, 5]).integers(4, size=(len(world.messages), more))
+    facts = [{f"fact_{i}": f"v{v}" for i, v in enumerate(row)} for row in drawn.tolist()]
+    messages = {
+        m.id: CatalogMessage(id=m.id, attributes={**m.attributes, **extra})
+        for m, extra in zip(world.messages, facts, strict=True)
+    }
+    return Catalog(1, messages)
 
 
 def _contexts(world: Population) -> list[Context]:

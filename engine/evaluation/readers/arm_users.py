@@ -5,7 +5,10 @@ them out would leave out what a policy does to how many there are. Rows from the
 on are left out in every arm alike, as sends wait for their windows and abstentions do not; so is
 the shadow, whose answers nobody carried out. DuckDB groups; memory grows with the users.
 
-`utility` is what was realised: clicks at their worth, less unsubscribes and sends at their prices.
+An unsubscribe counts whoever caused it, and a conversion whether it names a decision or not: for
+the holdout there is no other. `utility` is what was realised: clicks at their worth, less
+unsubscribes and sends at their prices; conversions are not in it unless they are the gain.
+
 Limit: the log does not tell a send taken back by `not_sent` from one that was censored because the
 user left by another one; neither counts as sent, nor costs anything.
 """
@@ -21,7 +24,7 @@ from engine.evaluation.readers.tables import Table, fetched, open_table
 
 REQUIRED = (
     "decision_id", "user_id", "at", "value", "candidates", "action", "propensity", "arm",
-    "censored", "click", "unsubscribe",
+    "censored", "click", "unsubscribe", "conversion", "unnamed_conversion", "left",
 )  # fmt: skip
 
 
@@ -30,7 +33,7 @@ def arm_users(path: Path, prices: Prices, since: float = 0.0) -> list[ArmUsers]:
     table = open_table(path)
     table.require(REQUIRED)
     table.refuse_duplicates("decision_id")
-    outcomes = _outcomes(table, prices)
+    outcomes = _outcomes(prices)
     found = fetched(_question(table, outcomes, since), path)
     if not found:
         raise BadInput(
@@ -46,20 +49,19 @@ def arm_users(path: Path, prices: Prices, since: float = 0.0) -> list[ArmUsers]:
     return [_arm_users(row, list(outcomes)) for row in found]
 
 
-def _outcomes(table: Table, prices: Prices) -> dict[str, str]:
+def _outcomes(prices: Prices) -> dict[str, str]:
     """Each outcome of one decision, as SQL."""
-    click, unsubscribe = (
-        f"COALESCE(CAST({name} AS DOUBLE), 0.0)" for name in ("click", "unsubscribe")
-    )
+    click = "COALESCE(CAST(click AS DOUBLE), 0.0)"
+    left = 'CAST("left" AS DOUBLE)'
     sent = "CAST(action IS NOT NULL AND NOT censored AS DOUBLE)"
-    outcomes = {"sends": sent, "clicks": click, "unsubscribes": unsubscribe}
-    if "conversion" in table.types:
-        outcomes["conversions"] = "COALESCE(CAST(conversion AS DOUBLE), 0.0)"
-    outcomes["utility"] = (
-        f"{prices.click!r} * CAST(value AS DOUBLE) * {click} "
-        f"- {prices.unsubscribe!r} * {unsubscribe} - ({_send_cost(prices)}) * {sent}"
-    )
-    return outcomes
+    return {
+        "sends": sent,
+        "clicks": click,
+        "unsubscribes": left,
+        "conversions": "CAST(conversion + unnamed_conversion AS DOUBLE)",
+        "utility": f"{prices.click!r} * CAST(value AS DOUBLE) * {click} "
+        f"- {prices.unsubscribe!r} * {left} - ({_send_cost(prices)}) * {sent}",
+    }
 
 
 def _send_cost(prices: Prices) -> str:

@@ -39,7 +39,7 @@ def test_what_no_editor_shows_is_told_with_its_line() -> None:
         "rules: {}\nx: \x07"
     )
     (tab,) = faults("rules:\n\tpaused: true")
-    assert tab.startswith("f.yaml:2: this is not YAML that can be read (found character '\\t' that")
+    assert tab.startswith("f.yaml:2: this is not YAML that can be read (found character that")
 
 
 def test_all_faults_are_told_at_once_in_the_order_of_their_lines() -> None:
@@ -80,6 +80,12 @@ def test_a_tower_of_lists_is_refused() -> None:
 def test_a_text_beyond_the_limit_is_refused_unread() -> None:
     told = "f.yaml:1: the text has 4,194,305 bytes; expected at most 4,194,304: leave out what is "
     assert [f"{told}not needed"] == faults(b"#" * 4_194_305)
+
+
+def test_a_catalog_beyond_the_limit_is_refused() -> None:
+    text = "rules: {}\nmessages:\n" + "".join(f"  m{n}:\n" for n in range(10_001))
+    told = "f.yaml:2: there are 10,001 messages; expected at most 10,000: leave out those of the pa"
+    assert [f"{told}st"] == faults(text)
 
 
 def test_words_mean_what_yaml_1_2_says() -> None:

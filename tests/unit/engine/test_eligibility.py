@@ -1,7 +1,7 @@
 """Each hard rule alone: what it blocks, until when, and what passes it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,6 +12,7 @@ from engine.eligibility import Asking, eligible
 from engine.history import BY_OTHERS, History, Send
 from engine.quiet_hours import QuietHours
 from engine.rules import Cap, Rules, TagCap
+from engine.windows import Window
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 NOW = NOON.timestamp()
@@ -54,6 +55,31 @@ def test_the_kill_switch_bars_every_message() -> None:
 def test_who_has_unsubscribed_gets_not_even_a_receipt() -> None:
     left = eligible(THREE, ["receipt"], NONE, Asking(NOW, unsubscribed=True))
     assert ((), Reason.UNSUBSCRIBED) == (left.candidates, left.barred)
+
+
+@pytest.mark.parametrize(
+    ("hours", "reason", "free_in"),
+    [
+        (-3, Reason.NOT_STARTED, 1),  # two hours before noon it opens
+        (-2, None, None),
+        (-0.001, None, None),
+        (0, Reason.NOT_STARTED, 4),  # closed at noon, again from four
+        (4, None, None),
+        (5, Reason.EXPIRED, None),
+    ],
+)
+def test_between_two_windows_a_message_waits_for_the_next(
+    hours: float, reason: Reason | None, free_in: float | None
+) -> None:
+    """Open from 10 to 12 and from 16 to 17 o'clock."""
+    times = [(-2, 0), (4, 5)]
+    windows = tuple(Window(NOON + timedelta(hours=a), NOON + timedelta(hours=b)) for a, b in times)
+    left = eligible(
+        catalog(Message(id="sale", windows=windows)), None, NONE, Asking(NOW + hours * HOUR)
+    )
+    assert ({} if reason is None else {"sale": reason}) == dict(left.blocked)
+    free_at = {} if free_in is None else {"sale": NOW + hours * HOUR + free_in * HOUR}
+    assert free_at == pytest.approx(left.free_at)
 
 
 def test_a_paused_message_is_blocked_alone() -> None:

@@ -44,6 +44,8 @@ def row(number: int, user: str, arm: str, sent: bool = True, **given: Any) -> di
         "click": 0.0,
         "unsubscribe": 0.0,
         "conversion": 0.0,
+        "unnamed_conversion": 0.0,
+        "left": False,
         "censored": False,
     } | given
 
@@ -69,7 +71,7 @@ def served(seed: int = 4) -> Iterator[dict[str, Any]]:
                 sent,
                 value=float(rng.choice([1.0, 3.0])),
                 click=float(sent and rng.random() < eager),
-                unsubscribe=float(sent and rng.random() < 0.02),
+                left=bool(rng.random() < (0.02 if sent else 0.005)),
             )
 
 
@@ -80,8 +82,8 @@ def per_user(rows: list[dict[str, Any]], arm: str) -> dict[str, np.ndarray[Any, 
         if one["arm"] == arm:
             sums = users.setdefault(one["user_id"], [0.0, 0.0, 0.0, 0.0])
             sent = one["action"] is not None
-            utility = one["value"] * one["click"] - 10 * one["unsubscribe"] - 0.5 * sent
-            for k, amount in enumerate((sent, one["click"], one["unsubscribe"], utility)):
+            utility = one["value"] * one["click"] - 10 * one["left"] - 0.5 * sent
+            for k, amount in enumerate((sent, one["click"], one["left"], utility)):
                 sums[k] += amount
     table = np.array(list(users.values()))
     names = ("sends", "clicks", "unsubscribes", "utility")

@@ -9,7 +9,14 @@ from service.store.protocol import SHARDS
 from tests.unit.service.harness import Worker, settings, worker
 
 OFFER = {"attributes": {"category": "offer", "discount": 0.2}, "channel": "push", "send_cost": 0.5}
-NO_RULES = {"tags": [], "paused": False, "starts": None, "ends": None, "when": {}} | {
+NO_RULES = {
+    "tags": [],
+    "paused": False,
+    "starts": None,
+    "ends": None,
+    "windows": [],
+    "when": {},
+} | {
     "cooldown_s": 0.0,
     "budget": "",
     "transactional": False,

@@ -1,0 +1,1 @@
+"""Do the rules hold under load? Many senders, few users, several processes, one judge."""
