@@ -30,6 +30,7 @@ MOST_MESSAGES = 10_000
 MOST_ATTRIBUTES = 16
 MOST_CONDITIONS = 16
 MOST_TAGS = 8
+DEFAULT_CHANNEL = "push"
 MOST_WINDOWS = 50
 HIGHEST_TIER = 100
 
@@ -40,7 +41,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     id: str
     attributes: Mapping[str, Value] = {}
     """Facts that other messages share: category, tone, discount band. Numbers act as labels."""
-    channel: str = "push"
+    channel: Annotated[str, msgspec.Meta(pattern=f"^{TAG}$")] = DEFAULT_CHANNEL
+    """How it reaches a user, who may leave each channel by itself."""
     send_cost: float | None = None
     """Cost of one send, in the unit of value; None takes the configured one."""
     tags: tuple[Annotated[str, msgspec.Meta(pattern=f"^{TAG}$")], ...] = ()

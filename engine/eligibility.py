@@ -4,9 +4,10 @@ A rule removes candidates before anything is scored; it never enters learning as
 removal has a reason from `decision.Reason`: the first rule that holds, in the order below, and the
 time at which this rule lets the message go, where time alone does that.
 
-A transactional message passes days, quiet hours, gap and caps. It is a send like any other
-afterwards: the user's patience and slots are spent by it. A user held out for measurement gets
-nothing at all, not even that: what nobody may miss must not depend on the answer.
+A transactional message passes days, quiet hours, gap and caps, the user's own too, never an
+unsubscribe from its channel. It is a send like any other afterwards: the user's patience and slots
+are spent by it. A user held out for measurement gets nothing at all, not even that: what nobody may
+miss must not depend on the answer.
 
 Tiers are lexicographic and come last: where any message passes all other rules, those of a lower
 tier than the highest of them are no candidates. A tier says who goes first, not that something is
@@ -30,6 +31,7 @@ from zoneinfo import ZoneInfo
 from engine.arms import Arm
 from engine.catalog import Catalog, Message
 from engine.condition import fulfilled
+from engine.consent import EVERYWHERE, Consent
 from engine.decision import Context, Reason
 from engine.history import Send
 from engine.rules import Cap, Rules
@@ -56,7 +58,9 @@ class Asking:
     zone: ZoneInfo | None = None
     """The user's; None takes the configured one."""
     history: Sequence[Send] = ()
-    unsubscribed: bool = False
+    consent: Consent = EVERYWHERE
+    tolerance: Cap | None = None
+    """Most sends the user himself wants."""
     arm: Arm = Arm.BANDIT
     short: frozenset[str] = frozenset()
     """Messages that lack budget here and now."""
@@ -78,15 +82,17 @@ def eligible(
     catalog: Catalog, wanted: Sequence[str] | None, rules: Rules, asking: Asking
 ) -> Eligible:
     """Split the messages asked for (None: all there are) into candidates and blocked."""
-    if asking.unsubscribed:
+    if asking.consent.nowhere:
         return Eligible((), (), Reason.UNSUBSCRIBED)
     if rules.paused or catalog.paused:
         return Eligible((), (), Reason.PAUSED)
     if asking.arm is Arm.HOLDOUT:
         return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
-    everywhere, full = _team_rule(rules, asking), _full_tags(rules, asking)
-    if not (everywhere or full or catalog.ruled or asking.short):
+    if known and not any(asking.consent.allows(catalog.messages[name].channel) for name in known):
+        return Eligible((), (), Reason.UNSUBSCRIBED)
+    everywhere, full = _user_rule(rules, asking), _full_tags(rules, asking)
+    if asking.consent.whole and not (everywhere or full or catalog.ruled or asking.short):
         return Eligible(known, unknown)
     holds = {
         name: hold
@@ -138,11 +144,10 @@ def _hold(
 
 
 def _own_rule(message: Message, asking: Asking) -> Hold | None:
-    """The message's own rule against sending it now."""
-    now = asking.now
-    if message.paused:
-        return Hold(Reason.PAUSED, None)
-    if closed := _closed(message, now):
+    """The rule against sending this message now, whatever was sent before of others."""
+    if not asking.consent.allows(message.channel):
+        return Hold(Reason.UNSUBSCRIBED, None)
+    if closed := _closed(message, asking.now):
         return closed
     if message.when and not fulfilled(message.when, asking.context):
         return Hold(Reason.CONDITION, None)
@@ -153,7 +158,9 @@ def _own_rule(message: Message, asking: Asking) -> Hold | None:
 
 
 def _closed(message: Message, now: float) -> Hold | None:
-    """The message's own time against sending it now."""
+    """Whether the message is sent to nobody at this time."""
+    if message.paused:
+        return Hold(Reason.PAUSED, None)
     if message.starts and now < message.starts.timestamp():
         return Hold(Reason.NOT_STARTED, message.starts.timestamp())
     if message.ends and now >= message.ends.timestamp():
@@ -166,8 +173,8 @@ def _closed(message: Message, now: float) -> Hold | None:
     return Hold(Reason.NOT_STARTED, opens) if now < opens else None
 
 
-def _team_rule(rules: Rules, asking: Asking) -> Hold | None:
-    """The team's rule against any send to this user now, unless it is transactional."""
+def _user_rule(rules: Rules, asking: Asking) -> Hold | None:
+    """The rule against any send to this user now, unless it is transactional."""
     now, zone = asking.now, asking.zone or rules.zone
     if rules.week and not rules.week.allows(now, zone):
         return Hold(Reason.DAY, rules.week.next_after(now, zone))
@@ -175,6 +182,9 @@ def _team_rule(rules: Rules, asking: Asking) -> Hold | None:
         return Hold(Reason.QUIET_HOURS, rules.quiet_hours.end_after(now, zone))
     if rules.min_gap_s and (recent := [send.at for send in _since(asking, rules.min_gap_s)]):
         return Hold(Reason.GAP, max(recent) + rules.min_gap_s)
+    wish = asking.tolerance
+    if wish and (free := _frees(wish, asking)) is not None:
+        return Hold(Reason.TOLERANCE, free)
     usual = rules.usual_caps if asking.arm is Arm.BUSINESS_AS_USUAL else ()
     caps = (*rules.caps, *usual)
     full = [free for cap in caps if (free := _frees(cap, asking)) is not None]

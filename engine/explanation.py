@@ -20,8 +20,8 @@ from engine.decision import Context, Decision, Reason
 from engine.decision_log import to_json
 
 CHANGES: Final[Mapping[Reason, str]] = {
-    Reason.UNSUBSCRIBED: "The user has switched these notifications off; nothing but a `subscribe` "
-    "of the user's changes that.",
+    Reason.UNSUBSCRIBED: "The user has left the message's channel; nothing but his own `subscribe` "
+    "changes that.",
     Reason.UNKNOWN_MESSAGE: "The catalog has no message of this id; add it, or correct the id.",
     Reason.HOLDOUT: "The user is in the holdout, to which nothing is ever sent: it shows what "
     "sending brings.",
@@ -33,6 +33,8 @@ CHANGES: Final[Mapping[Reason, str]] = {
     Reason.DAY: "Nothing is sent on this day of the user's week.",
     Reason.QUIET_HOURS: "These are the user's quiet hours.",
     Reason.GAP: "The user's last send is less than the minimum gap ago.",
+    Reason.TOLERANCE: "The user has had as many sends as he himself wants within his time; a new "
+    "`tolerance` event of his changes that.",
     Reason.CAP: "The user has had as many sends as a cap allows within its time.",
     Reason.TAG_CAP: "The user has had as many messages of one of its tags as that tag's cap allows "
     "within its time.",

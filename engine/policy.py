@@ -38,8 +38,10 @@ class Policy:
     patience: Patience = field(default_factory=ConstantPatience)
     rho: float = 1.0
     """Share of the shortfall that silence earns; 0 switches the abstain reward off."""
-    pessimism: float = 0.5
-    """Deviations by which the unsubscribe logit is raised."""
+    pessimism: float = 0.25
+    """Deviations by which the unsubscribe logit is raised. More of it saves few users and can be a
+    trap: who is not sent to teaches nobody that he would have stayed.
+    """
     send_cost: float = 0.0
     """Cost of a send where the message has none of its own; in the unit of value."""
     floor: float = 0.01
@@ -246,8 +248,11 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
         tried=asked.trials,
     )
     law = rounded(policy.explorer.probabilities(options))
-    harmless = asked.offered & (terms.annoyance <= policy.floor_harm) & (value > 0)[:, None]
+    wanted = asked.offered & (value > 0)[:, None]
+    harmless = wanted & (terms.annoyance <= policy.floor_harm)
     law = with_floor(law, harmless, policy.floor)
+    # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
+    harmless = wanted & (terms.annoyance - scarcity <= policy.floor_harm)
     arms = [request.arm for request in asked.requests]
     law, abstain = as_logged(law_of_arms(law, arms, asked.offered, harmless))
     return _Scored(options, terms, unsubscribe_cost, price, law, abstain)

@@ -10,6 +10,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.budget import Budget
+from engine.decision import Context
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
 from engine.quiet_hours import QuietHours
@@ -17,6 +18,8 @@ from engine.week import Week
 
 TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
 MOST_PER_CAP: Final = 100
+TOLERANCE: Final = "tolerance_per_week"
+"""The context key of the sends a week that the user himself wants."""
 _UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _UTC: Final = ZoneInfo("UTC")
 _CAP: Final = re.compile(r"(\d{1,9})/(\d{1,9})([smhd])")
@@ -28,6 +31,16 @@ class Cap:
 
     limit: int
     window: float
+
+    @property
+    def per_week(self) -> float:
+        """Sends a week."""
+        return self.limit * 7 * _UNITS["d"] / self.window
+
+    def __str__(self) -> str:
+        """As it is written, in the largest unit that fits."""
+        unit = next(u for u in "dhms" if self.window % _UNITS[u] == 0.0)
+        return f"{self.limit}/{self.window / _UNITS[unit]:.0f}{unit}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +75,23 @@ class Rules:
 def parse_caps(text: str) -> tuple[Cap, ...]:
     """Caps as written, e.g. "3/7d 1/24h"; nothing written is none."""
     return tuple(_cap(part, text) for part in text.split())
+
+
+def with_tolerance(context: Context, tolerance: Cap | None) -> Context:
+    """The context with what the user said of himself: evidence beside being a cap.
+
+    Absent where he said nothing, which the heads see as missing; what a sender claims under the
+    same name does not count.
+    """
+    said = {} if tolerance is None else {TOLERANCE: tolerance.per_week}
+    if not said and TOLERANCE not in context:
+        return context
+    return {key: value for key, value in context.items() if key != TOLERANCE} | said
+
+
+def parse_cap(text: str) -> Cap:
+    """One cap as written, e.g. "2/7d"."""
+    return _cap(text, text)
 
 
 def parse_tag_caps(text: str) -> tuple[TagCap, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from service import metrics
 from service.logs import logger
 from service.services import Services
-from service.store.protocol import Checkpoint
+from service.store.lessons import Checkpoint
 
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0
@@ -66,6 +66,7 @@ async def refresh(held: Services) -> None:
     await held.live.refresh()
     snapshot = held.live.snapshot
     metrics.model(snapshot.version, snapshot.encoder.use)
+    metrics.configuration(held.live.catalog.version, len(held.file.faults) if held.file else 0)
 
 
 async def _repeat(name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:

@@ -85,11 +85,14 @@ def check(file: Annotated[Path, typer.Argument(help="A configuration, in YAML.")
 @app.command()
 def import_unsubscribed(
     file: Annotated[Path, typer.Argument(help="One user id a line.")],
+    channel: Annotated[
+        str | None, typer.Option(help="The channel they have left; every one if left out.")
+    ] = None,
 ) -> None:
     """Bring existing opt-outs in; nothing is learned from them."""
     from service.importing import import_file
 
-    import_file(_settings(), file)
+    import_file(_settings(), file, channel)
 
 
 @app.command()
@@ -169,7 +172,8 @@ def evaluate(
 def arms(
     log: Annotated[Path, typer.Argument(help="An exported log.")],
     shares: Annotated[
-        str | None, typer.Option(help="holdout:0.05 random:0.01; default: the configured ones.")
+        str | None,
+        typer.Option(help="holdout:0.05 random:0.01; default: those of FORBEAR_CONFIG or ARMS."),
     ] = None,
     since: Annotated[
         str | None, typer.Option(help="Leave out what was decided before this time.")
@@ -180,13 +184,11 @@ def arms(
     json: Annotated[Path | None, typer.Option(help="Write everything as JSON.")] = None,
 ) -> None:
     """Compare the arms per user: what Forbear brought against holdout and business as usual."""
-    from engine.arms import parse_arms
     from engine.evaluation.log import Prices
-    from service.comparing_arms import compare_arms
+    from service.comparing_arms import compare_arms, known_shares
 
-    written = _settings().arms if shares is None else shares
     prices = Prices(click_worth, unsubscribe_cost, send_cost)
-    compare_arms(log, prices, parse_arms(written) if written else None, since, json)
+    compare_arms(log, prices, known_shares(_settings(), shares), since, json)
 
 
 @app.command()

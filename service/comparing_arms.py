@@ -11,7 +11,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from engine.arms import Shares
+from engine.arms import Shares, parse_arms
 from engine.errors import BadInput
 from engine.evaluation.by_arm import (
     ArmUsers,
@@ -23,6 +23,10 @@ from engine.evaluation.by_arm import (
 from engine.evaluation.log import Prices
 from engine.evaluation.readers.arm_users import arm_users
 from engine.evaluation.report import write_whole
+from service.configuration.checking import check
+from service.configuration.command import read_bytes
+from service.configuration.document import Parts, configured
+from service.settings import Settings
 
 
 def compare_arms(
@@ -38,6 +42,19 @@ def compare_arms(
         sys.stdout.write(f"{line}\n")
     if out is not None:
         write_whole(out, _json(arms, ratio, found))
+
+
+def known_shares(settings: Settings, given: str | None) -> Shares | None:
+    """What was given, else the configuration file's shares, else the environment's; None: none."""
+    written = given
+    if written is None:
+        parts = {} if settings.config is None else _file(settings.config)
+        written = configured(settings, parts).arms
+    return parse_arms(written) if written else None
+
+
+def _file(path: Path) -> Parts:
+    return check(read_bytes(path), path.name).parts()
 
 
 def _seconds(since: str | None) -> float:

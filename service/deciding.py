@@ -22,6 +22,7 @@ import numpy as np
 from numpy.random import Generator
 
 from engine.arms import Arm
+from engine.catalog import DEFAULT_CHANNEL
 from engine.decision import Context, Decision, Reason, Request, UserState
 from engine.decision_log import contention, to_row
 from engine.eligibility import Asking, eligible
@@ -30,6 +31,7 @@ from engine.explanation import removals
 from engine.outcome import Slice, slices
 from engine.policy import Drawn, Model, decide
 from engine.rationing import Rations
+from engine.rules import with_tolerance
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
@@ -68,6 +70,8 @@ class Ask:
     zone: ZoneInfo | None = None
     """The user's time zone, where the request names one."""
     idempotency: Idempotency | None = None
+    arm: Arm | None = None
+    """Supposed; None: the one the user is in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +288,7 @@ class Decider:
     def _commit(self, ask: Ask, user: StoredUser, drawn: Drawn, model: Model, now: float) -> Commit:
         decision, windows = drawn.decision, self._terms.windows
         chosen = decision.chosen
+        message = model.catalog.messages.get(decision.action or "")
         due: tuple[Slice, ...] = ()
         if drawn.teaching:
             due = slices(now, "click", model.snapshot.delays.click, windows)
@@ -295,7 +300,8 @@ class Decider:
             now=now,
             decision_id=decision.decision_id,
             action=decision.action,
-            tags=() if decision.action is None else model.catalog.messages[decision.action].tags,
+            tags=() if message is None else message.tags,
+            channel=DEFAULT_CHANNEL if message is None else message.channel,
             row=to_row(decision),
             answer=answer_body(decision),
             burden_after=None if chosen is None else decision.burden + 1.0,
@@ -350,12 +356,13 @@ def _request(
 ) -> Request:
     if short is None:
         short = model.rations.short(user.allowances, now)
-    arm = terms.experiment.arm_of(ask.user_id)
-    asking = Asking(now, ask.context, ask.zone, user.history, user.unsubscribed, arm, short)
+    arm = ask.arm or terms.experiment.arm_of(ask.user_id)
+    context = with_tolerance(ask.context, user.tolerance)
+    asking = Asking(now, context, ask.zone, user.history, user.consent, user.tolerance, arm, short)
     allowed = eligible(model.catalog, ask.messages, terms.rules, asking)
     return Request(
         user_id=ask.user_id,
-        context=ask.context,
+        context=context,
         candidates=allowed.candidates,
         blocked=allowed.blocked,
         barred=allowed.barred,

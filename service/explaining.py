@@ -1,12 +1,15 @@
 """Questions nobody asked: a user and a time as supposed, and records as a reader sees them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.burden import decayed
 from engine.catalog import Catalog
+from engine.consent import EVERYWHERE, NOWHERE, Consent
 from engine.decision import Decision
 from engine.explanation import explained
 from engine.history import BY_OTHERS, Send
+from service.reading import read_cap
 from service.routes.answering import time_text, time_text_or_null
 from service.schemas import SupposedState
 from service.store.protocol import StoredUser
@@ -35,9 +38,16 @@ def supposed_user(
         burden_at=now,
         last_send_at=history[-1].at if history else None,
         first_seen_at=history[0].at if history else None,
-        unsubscribed=state.unsubscribed,
+        consent=_consent(state.unsubscribed),
         history=history,
+        tolerance=read_cap(state.tolerance),
     )
+
+
+def _consent(unsubscribed: bool | Sequence[str]) -> Consent:
+    if isinstance(unsubscribed, bool):
+        return NOWHERE if unsubscribed else EVERYWHERE
+    return Consent(everywhere=True, exceptions=frozenset(unsubscribed))
 
 
 def _tags(catalog: Catalog, message: str | None) -> tuple[str, ...]:

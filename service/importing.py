@@ -1,8 +1,10 @@
 """Bringing in opt-outs that exist already: one user id a line, UTF-8, nothing else."""
 
+import re
 from pathlib import Path
 
 from engine.errors import BadInput
+from engine.rules import TAG
 from service.clock import SystemClock
 from service.serving import use_store
 from service.settings import Settings
@@ -12,15 +14,21 @@ LONGEST_ID = 256
 AT_ONCE = 1000
 
 
-def import_file(settings: Settings, path: Path) -> None:
-    """Mark every user of the file as unsubscribed; the whole file is checked first."""
+def import_file(settings: Settings, path: Path, channel: str | None) -> None:
+    """Take every user of the file off a channel, or off all; the whole file is checked first."""
+    if channel is not None and not re.fullmatch(TAG, channel):
+        raise BadInput(
+            f"channel {channel[:80]!r} cannot be used; expected 1 to 64 letters, digits, dots, "
+            "hyphens or underscores: correct it; nothing was imported"
+        )
     users = read_ids(path)
 
     async def bring_in(store: Store) -> None:
         now = SystemClock().now()
         parts = [users[start : start + AT_ONCE] for start in range(0, len(users), AT_ONCE)]
-        new = sum([await store.import_unsubscribed(part, now) for part in parts])
-        print(f"{len(users)} users are unsubscribed, {new} of them were not before.")
+        new = sum([await store.import_unsubscribed(part, now, channel) for part in parts])
+        where = "every channel" if channel is None else channel
+        print(f"{len(users)} users are off {where}, {new} of them were not before.")
 
     use_store(settings, bring_in)
 

@@ -21,7 +21,11 @@ from engine.learning import Learner, Lesson, Priors
 from engine.snapshot import from_bytes, to_bytes
 from service.clock import SystemClock
 from service.logs import logger
-from service.store.protocol import SHARDS, Checkpoint, Store, StreamEntry
+from service.store.lessons import Checkpoint, StreamEntry
+from service.store.protocol import (
+    SHARDS,
+    Store,
+)
 
 LEASE_S = 5.0
 RETRY_S = 1.0

@@ -53,6 +53,14 @@ _model_version = Gauge(
     "forbear_model_version", "Version of the snapshot in use; 0 before the first.",
     registry=_registry, multiprocess_mode="mostrecent",
 )  # fmt: skip
+_configuration_version = Gauge(
+    "forbear_configuration_version", "Version of the configuration in use; 0 before the first.",
+    registry=_registry, multiprocess_mode="mostrecent",
+)  # fmt: skip
+_configuration_faults = Gauge(
+    "forbear_configuration_file_faults", "Faults of the configuration file; above 0 it waits.",
+    registry=_registry, multiprocess_mode="mostrecent",
+)  # fmt: skip
 _lag = Gauge(
     "forbear_learner_lag_entries", "Lessons stored but not yet learned.",
     registry=_registry, multiprocess_mode="mostrecent",
@@ -108,6 +116,12 @@ def model(version: int, slots_used: float) -> None:
     """Note the snapshot in use."""
     _model_version.set(version)
     _slots_used.set(slots_used)
+
+
+def configuration(version: int, faults: int) -> None:
+    """Note the configuration in use, and what keeps the file from being taken up."""
+    _configuration_version.set(version)
+    _configuration_faults.set(faults)
 
 
 def lag(entries: int) -> None:

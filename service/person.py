@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.burden import decayed
+from engine.consent import Consent
 from service.outcomes import Outcomes
 from service.routes.answering import time_text, time_text_or_null
 from service.store.protocol import LogEntry, Store, StoredUser
@@ -31,6 +32,8 @@ async def everything(store: Store, user_id: str, now: float, half_life_s: float)
 def _state(user: StoredUser, now: float, half_life_s: float) -> dict[str, Any]:
     return {
         "unsubscribed": user.unsubscribed,
+        "consent": consent_by_channel(user.consent),
+        "tolerance": None if user.tolerance is None else str(user.tolerance),
         "burden": decayed(user.burden, user.burden_at, now, half_life_s),
         "first_seen_at": time_text_or_null(user.first_seen_at),
         "last_send_at": time_text_or_null(user.last_send_at),
@@ -42,6 +45,12 @@ def _state(user: StoredUser, now: float, half_life_s: float) -> dict[str, Any]:
             for send in user.history
         ],
     }
+
+
+def consent_by_channel(consent: Consent) -> dict[str, bool]:
+    """Channel -> whether the user may be messaged there; `others` are all that are not named."""
+    exceptions = dict.fromkeys(sorted(consent.exceptions), not consent.everywhere)
+    return exceptions | {"others": consent.everywhere}
 
 
 def _decisions(log: Sequence[LogEntry]) -> list[dict[str, Any]]:
@@ -61,5 +70,7 @@ def _event(entry: LogEntry) -> dict[str, Any]:
         "at": time_text_or_null(entry.at),
         "arrived": time_text_or_null(entry.arrived),
         "value": entry.value,
+        "channel": entry.channel or None,
+        "tolerance": entry.tolerance or None,
         "status": entry.status,
     }

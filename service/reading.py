@@ -13,8 +13,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from engine.arms import Arm
 from engine.errors import BadInput
 from engine.quiet_hours import time_zone
+from engine.rules import Cap, parse_cap
 from service.auth import Caller
 from service.clock import Clock
 from service.deciding import Ask
@@ -27,7 +29,7 @@ from service.schemas import (
     ExplainRequest,
     Name,
 )
-from service.store.protocol import Event, EventType, Idempotency
+from service.store.protocol import ABOUT_CONSENT, Event, EventType, Idempotency
 from service.wording import complaint
 
 T = TypeVar("T")
@@ -90,14 +92,16 @@ def read_supposed(request: ExplainRequest) -> Ask:
     """A question that nobody asked; raises `Refused` for what no type can say."""
     if request.messages is not None:
         _check_distinct(request.messages)
-    for send in () if request.state is None else request.state.sends:
-        seconds(send.at)
+    if request.state is not None:
+        for send in request.state.sends:
+            seconds(send.at)
     return Ask(
         user_id=request.user_id or NOBODY,
         context=request.context,
         value=request.value,
         messages=None if request.messages is None else tuple(request.messages),
         zone=None if request.time_zone is None else _zone(request.time_zone),
+        arm=Arm.BANDIT if request.user_id is None else None,
     )
 
 
@@ -180,6 +184,8 @@ def read_event(body: msgspec.Raw, clock: Clock) -> Event:
             Kind.INVALID_REQUEST,
             f"`decision_id` is missing, and a {request.type.value} event needs it; add it.",
         )
+    _check_belongs(request)
+    tolerance = read_cap(request.tolerance)
     at = None if request.at is None else seconds(request.at)
     now = clock.arrival(at)
     return Event(
@@ -190,7 +196,33 @@ def read_event(body: msgspec.Raw, clock: Clock) -> Event:
         at=now if at is None else at,
         decision_id=request.decision_id,
         value=request.value,
+        channel=request.channel,
+        tolerance=tolerance,
     )
+
+
+def _check_belongs(request: EventRequest) -> None:
+    """A channel without consent, or a tolerance without its event, would be lost in silence."""
+    if request.channel is not None and request.type not in ABOUT_CONSENT:
+        raise Refused(
+            Kind.INVALID_REQUEST,
+            f"`channel` was given with a {request.type.value} event; only an unsubscribe or a "
+            "subscribe has one: leave it out.",
+        )
+    if request.tolerance is not None and request.type is not EventType.TOLERANCE:
+        raise Refused(
+            Kind.INVALID_REQUEST,
+            f"`tolerance` was given with a {request.type.value} event; only a tolerance event has "
+            "one: leave it out.",
+        )
+
+
+def read_cap(text: str | None) -> Cap | None:
+    """A tolerance as written; raises `Refused` with a sentence."""
+    try:
+        return None if text is None else parse_cap(text)
+    except BadInput as error:
+        raise Refused(Kind.INVALID_REQUEST, f"`tolerance`: {error}.") from None
 
 
 class _Named(msgspec.Struct):

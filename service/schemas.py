@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from engine.catalog import Message
 from engine.condition import Condition
+from engine.rules import TAG
 from engine.windows import Window
 from service.store.protocol import EventStatus, EventType
 
@@ -29,6 +30,8 @@ UserId: TypeAlias = Annotated[Name, Meta(examples=["u42"])]
 Candidates: TypeAlias = Annotated[
     list[Name], Meta(max_length=MOST_CANDIDATES, examples=[["spring_sale", "digest"]])
 ]
+Channel: TypeAlias = Annotated[str, Meta(pattern=f"^{TAG}$", examples=["push"])]
+CapText: TypeAlias = Annotated[str, Meta(max_length=24, examples=["2/7d"])]
 ZoneName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")]
 Time: TypeAlias = Annotated[datetime, Meta(tz=True, examples=["2026-11-22T10:00:00Z"])]
 
@@ -73,7 +76,10 @@ class SupposedState(Struct, frozen=True, forbid_unknown_fields=True):
     sends: Annotated[list[SupposedSend], Meta(max_length=MOST_ITEMS)] = []
     burden: Annotated[float, Meta(ge=0, le=LARGEST_WORTH)] | None = None
     """At the time asked about; the one that follows from `sends` if left out."""
-    unsubscribed: bool = False
+    unsubscribed: bool | list[Channel] = False
+    """From every channel, or from these."""
+    tolerance: CapText | None = None
+    """Most sends the user himself wants, e.g. 2/7d."""
 
 
 class ExplainRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,6 +112,12 @@ class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
     at: Time | None = None
     """When it happened. Windows close by the service's clock at arrival, whatever this says."""
     value: Number | None = None
+    channel: Channel | None = None
+    """Of an unsubscribe or subscribe: the one left or joined. Without it, the channel of the named
+    decision's message; where none is named, every channel.
+    """
+    tolerance: CapText | None = None
+    """Of a tolerance event: most sends the user himself wants, e.g. 2/7d; null: any number."""
 
 
 class EventBatch(Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,6 +253,11 @@ class UserAnswer(Struct, frozen=True):
     burden: float
     """Decayed to now."""
     unsubscribed: bool
+    """Whether any channel was left."""
+    consent: dict[str, bool]
+    """By channel, where it differs from what holds for all `others`."""
+    tolerance: str | None
+    """Most sends the user himself wants."""
     decisions: int
     sends: int
     clicks: int

@@ -3,6 +3,9 @@
 Each field `name` is read from `FORBEAR_NAME` (the store's address from `REDIS_URL`, the name that
 everybody uses). Times are in seconds, money-like numbers in the unit of `value`. A setting that
 cannot be used, or a `FORBEAR_` variable that means nothing, stops the service with one sentence.
+
+What an outreach team decides may be said by the configuration instead, while the service runs; it
+comes before the environment, key by key; `configuration/document.py` lists those settings.
 """
 
 import difflib
@@ -26,6 +29,7 @@ from engine.budget import parse_team_budgets
 from engine.errors import BadInput
 from engine.exploration import Thompson
 from engine.history import LONGEST_WINDOW_S
+from engine.policy import Policy
 from engine.quiet_hours import parse_quiet_hours, time_zone
 from engine.rules import parse_caps, parse_tag_caps
 from engine.week import parse_days
@@ -124,7 +128,10 @@ class Settings(BaseSettings):
 
     # how it learns and explores
     pessimism: float = Field(
-        0.5, ge=0, le=5, description="Standard deviations added to the unsubscribe logit."
+        Policy().pessimism,
+        ge=0,
+        le=5,
+        description="Standard deviations added to the unsubscribe logit.",
     )
     exploration: Literal["thompson", "inverse_gap"] = Field(
         "thompson", description="How propensities follow from forecasts."

@@ -8,7 +8,9 @@ they were committed.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from engine.decision import Decision
 
@@ -37,6 +39,13 @@ class Limits:
     cooldowns: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     transactional: frozenset[str] = frozenset()
+    channels: Mapping[str, str] = field(default_factory=dict)
+    """Message -> channel, where it is not push."""
+    tiers: Mapping[str, int] = field(default_factory=dict)
+    quiet: tuple[int, int] | None = None
+    """Hours of the user's day between which nothing is sent; the first is the later one."""
+    days: frozenset[int] = frozenset(range(7))
+    """Of the user's week, Monday is 0."""
     budgets: tuple[tuple[str, int, float], ...] = ()
     """(message, or "" for all that are not transactional, sends to everybody, time)"""
 
@@ -51,11 +60,15 @@ class Logged:
     external: bool = False
     taken_back: str | None = None
     """The decision whose send did not happen."""
-    unsubscribed: bool | None = None
-    """The user is from now on, or is not any more."""
+    consent: tuple[str, str] | None = None
+    """(unsubscribe or subscribe, channel; empty: all of them)"""
+    tolerance: tuple[int, float] | None = None
+    """(sends, time) that the user himself wants; no sends: any number."""
     pause: str | None = None
     """A message, or "" for all of them: paused from now on, or not any more."""
     paused: bool = False
+    limits: "Limits | None" = None
+    """The rules from now on."""
 
 
 @dataclass(frozen=True)
@@ -65,33 +78,58 @@ class Sent:
     at: float
     message: str
     decision_id: str | None
+    tags: tuple[str, ...] = ()
+    """Those of the message when it was sent."""
+
+
+@dataclass
+class Past:
+    """What is known of a user at one place of the log."""
+
+    sends: list[Sent] = field(default_factory=list)
+    heard: list[tuple[str, str]] = field(default_factory=list)
+    wish: tuple[int, float] | None = None
+
+    def has_left(self, channel: str) -> bool:
+        """What the last word about this channel, or about all of them, says."""
+        said = [kind for kind, about in self.heard if about in ("", channel)]
+        return bool(said) and said[-1] == "unsubscribe"
 
 
 def complaints(log: Iterable[Logged], limits: Limits) -> list[str]:
     """Everything that breaks a rule, in words; empty when all is well."""
     found: list[str] = []
-    sent: dict[str, list[Sent]] = defaultdict(list)
-    gone: set[str] = set()
+    pasts: dict[str, Past] = defaultdict(Past)
     paused: set[str] = set()
+    at_the_end = limits
     for entry in log:
-        if entry.pause is not None:
+        if entry.limits is not None:
+            limits = entry.limits
+            at_the_end = replace(limits, cooldowns={}, tag_caps=())  # they held for a while
+        elif entry.pause is not None:
             (paused.add if entry.paused else paused.discard)(entry.pause)
-        elif entry.unsubscribed is not None:
-            assert entry.user is not None
-            (gone.add if entry.unsubscribed else gone.discard)(entry.user)
         elif entry.decision is not None:
-            found += _forbidden(entry.decision, entry.decision.user_id in gone, paused)
-            found += _judge(entry.decision, sent[entry.decision.user_id], limits)
-            _count(entry.decision, sent)
-        elif entry.external:
-            assert entry.user is not None
-            sent[entry.user].append(Sent(entry.at, BY_OTHERS, None))
+            past = pasts[entry.decision.user_id]
+            found += _forbidden(entry.decision, paused)
+            found += _judge(entry.decision, past, limits)
+            _count(entry.decision, past.sends, limits)
         elif entry.taken_back is not None:
-            for user, sends in sent.items():
-                sent[user] = [one for one in sends if one.decision_id != entry.taken_back]
-    for user, sends in sent.items():
-        found += [f"{user}: {what}" for what in _crowded(sends, limits)]
+            for past in pasts.values():
+                past.sends = [s for s in past.sends if s.decision_id != entry.taken_back]
+        elif entry.user is not None:
+            _hear(entry, pasts[entry.user])
+    for user, past in pasts.items():
+        found += [f"{user}: {what}" for what in _crowded(past.sends, at_the_end)]
     return found
+
+
+def _hear(entry: Logged, past: Past) -> None:
+    if entry.external:
+        past.sends.append(Sent(entry.at, BY_OTHERS, None))
+    if entry.consent is not None:
+        past.heard.append(entry.consent)
+    if entry.tolerance is not None:
+        past.wish = entry.tolerance if entry.tolerance[0] else None
 
 
 def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
@@ -115,36 +153,73 @@ def overspent(log: Iterable[Logged], limits: Limits) -> list[str]:
     return found
 
 
-def _count(decision: Decision, sent: dict[str, list[Sent]]) -> None:
+def _count(decision: Decision, sends: list[Sent], limits: Limits) -> None:
     if decision.action is not None:
-        one = Sent(decision.at, decision.action, decision.decision_id)
-        sent[decision.user_id].append(one)
+        tags = limits.tags.get(decision.action, ())
+        sends.append(Sent(decision.at, decision.action, decision.decision_id, tags))
 
 
-def _forbidden(decision: Decision, gone: bool, paused: set[str]) -> list[str]:
+JUDGED = frozenset({"gap", "cap", "tag_cap", "cooldown", "tolerance", "unsubscribed"}) | {
+    "day",
+    "quiet_hours",
+    "lower_tier",
+}
+"""Reasons that are held against the log."""
+
+
+def _forbidden(decision: Decision, paused: set[str]) -> list[str]:
     """Messages that could have been sent although nothing, or not this one, was allowed."""
     offered = {*decision.candidates, *([decision.action] if decision.action else [])}
-    why = "to somebody who had unsubscribed" if gone else "while everything was paused"
-    banned = offered if gone or "" in paused else set()
-    return [f"{decision.decision_id}: {name} was offered {why}" for name in sorted(banned)] + [
-        f"{decision.decision_id}: {name} was offered while it was paused"
-        for name in sorted(offered & paused)
-    ]
+    banned = offered if "" in paused else set()
+    held = offered if decision.arm == "holdout" else set()
+    why = [(name, "while everything was paused") for name in sorted(banned)]
+    why += [(name, "to the holdout") for name in sorted(held)]
+    why += [(name, "while it was paused") for name in sorted(offered & paused)]
+    return [f"{decision.decision_id}: {name} was offered {reason}" for name, reason in why]
 
 
-def _judge(decision: Decision, before: list[Sent], limits: Limits) -> list[str]:
+def _judge(decision: Decision, past: Past, limits: Limits) -> list[str]:
     offered = [
         f"{decision.decision_id}: {message} was offered against {sorted(broken)}"
         for message in decision.candidates
-        if (broken := _broken(message, decision.at, before, limits))
+        if (broken := _against(message, decision, past, limits))
     ]
     wrongly = [
         f"{decision.decision_id}: {message} was blocked by {reason} for nothing"
         for message, reason in decision.blocked
-        if reason in {"gap", "cap", "tag_cap", "cooldown"}
-        and reason.value not in _broken(message, decision.at, before, limits)
+        if reason in JUDGED and reason.value not in _against(message, decision, past, limits)
     ]
+    if decision.reason == "unsubscribed" and all(kind == "subscribe" for kind, _ in past.heard):
+        wrongly.append(f"{decision.decision_id}: a user who left nothing is unsubscribed")
     return offered + wrongly
+
+
+def _against(message: str, decision: Decision, past: Past, limits: Limits) -> set[str]:
+    """All rules against this message in this decision."""
+    broken = _broken(message, decision.at, past.sends, limits)
+    if past.has_left(limits.channels.get(message, "push")):
+        broken.add("unsubscribed")
+    if any(limits.tiers.get(c, 0) > limits.tiers.get(message, 0) for c in decision.candidates):
+        broken.add("lower_tier")
+    if message not in limits.transactional:
+        broken |= _at_a_bad_time(decision, limits)
+        if (
+            past.wish
+            and len([s for s in past.sends if s.at > decision.at - past.wish[1]]) >= (past.wish[0])
+        ):
+            broken.add("tolerance")
+    return broken
+
+
+def _at_a_bad_time(decision: Decision, limits: Limits) -> set[str]:
+    """The rules of the user's day and week."""
+    broken = set()
+    local = datetime.fromtimestamp(decision.at, ZoneInfo(decision.time_zone or "UTC"))
+    if limits.quiet and (local.hour >= limits.quiet[0] or local.hour < limits.quiet[1]):
+        broken.add("quiet_hours")
+    if local.weekday() not in limits.days:
+        broken.add("day")
+    return broken
 
 
 def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[str]:
@@ -164,7 +239,7 @@ def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[
             broken.add("cap")
     for tag, most, time in limits.tag_caps:
         if tag in limits.tags.get(message, ()):
-            tagged = [one for one in before if tag in limits.tags.get(one.message, ())]
+            tagged = [one for one in before if tag in one.tags]
             if len([one for one in tagged if one.at > at - time]) >= most:
                 broken.add("tag_cap")
     return broken
@@ -203,7 +278,7 @@ def _crowded(sends: list[Sent], limits: Limits) -> list[str]:
     found = [f"more than 1 in {limits.gap} s"] if _too_close(times, 1, limits.gap) else []
     found += [f"more than {n} in {time} s" for n, time in limits.caps if _too_close(times, n, time)]
     for tag, n, time in limits.tag_caps:
-        tagged = sorted(one.at for one in own if tag in limits.tags.get(one.message, ()))
+        tagged = sorted(one.at for one in own if tag in one.tags)
         if _too_close(tagged, n, time):
             found.append(f"more than {n} of {tag} in {time} s")
     for message, time in limits.cooldowns.items():

@@ -129,8 +129,8 @@ def _vw_family() -> dict[str, Contestant]:
         family[f"vw-{name}"] = Contestant(
             _vw(options, paid=False),
             (LEAVE, FLAT, STEP, axis),
-            trials=24 if first else 12,
-            starts_from="flat-tuned" if first else "vw-squarecb",
+            trials=24 if first else 8,
+            starts_from="oracle-flat" if first else "vw-squarecb",
         )
         family[f"vw-{name}+r0"] = Contestant(
             _vw(options, paid=True),
@@ -205,16 +205,16 @@ def _peers() -> dict[str, Contestant]:
     shrinkage = Axis("shrinkage", (1e-4, 1e-3, 1e-2, 1e-1), 1e-2)
     family = {
         "mabwiser-lints": Contestant(
-            peers.mabwiser("LinTS"), (LEAVE, FLAT, alpha), 20, "flat-tuned"
+            peers.mabwiser("LinTS"), (LEAVE, FLAT, alpha), 16, "oracle-flat"
         ),
         "mabwiser-linucb": Contestant(
-            peers.mabwiser("LinUCB"), (LEAVE, FLAT, alpha), 20, "flat-tuned"
+            peers.mabwiser("LinUCB"), (LEAVE, FLAT, alpha), 16, "oracle-flat"
         ),
         "contextualbandits-bootstrapped-ts": Contestant(
-            peers.contextual, (FLAT, shrinkage), 20, "threshold", only=SMALL
+            peers.contextual, (FLAT, shrinkage), 12, "oracle-flat", only=SMALL
         ),
         "bayesianbandits-logistic-ts": Contestant(
-            peers.bayesian, (LEAVE, FLAT, precision), 20, "flat-tuned"
+            peers.bayesian, (LEAVE, FLAT, precision), 12, "oracle-flat"
         ),
     }
     absent = peers.missing()

@@ -28,7 +28,7 @@ def asserted(world: Population, leave: float, flat: float, caution: float) -> Po
     return Policy(
         patience=ConstantPatience(leave, flat),
         rho=caution,
-        pessimism=0.5 * caution,
+        pessimism=Policy().pessimism * caution,
         send_cost=world.send_cost / float(world.values.mean()),
         half_life=world.half_life * DAY,
     )

@@ -1,10 +1,11 @@
 """The load: senders that ask about the same few users as fast as answers come, and what disturbs.
 
-Senders report sends that did not happen, other teams' sends, unsubscribes and returns. Meanwhile a
-conductor pauses everything or one message and resumes, and may kill a worker halfway. Of each pause
-it notes, for every shard, how far the log had come when the pause was acknowledged and when the
-request to resume was about to leave: whatever the log holds in between was committed under the
-pause. No clock is compared with another for that.
+Senders report sends that did not happen, other teams' sends, unsubscribes from one channel or all,
+returns, and how often users want to be messaged. Meanwhile a conductor pauses everything or one
+message and resumes, and may kill a worker halfway. Of each pause it notes, for every shard, how far
+the log had come when the pause was acknowledged and when the request to resume was about to leave:
+whatever the log holds in between was committed under the pause. No clock is compared with another
+for that.
 """
 
 import http.client
@@ -42,7 +43,10 @@ MESSAGES: dict[str, dict[str, object]] = {
     "digest": {"cooldown_s": 1.5},
     "news": {"budget": "10/3s"},
     "receipt": {"transactional": True},
+    "letter": {"channel": "email"},
 }
+TOLERANCE = "1/2s"
+"""How often a user himself wants to be messaged, where he says so."""
 LIMITS = Limits(
     gap=0.3,
     caps=((3, 2.0), (8, 8.0)),
@@ -50,6 +54,7 @@ LIMITS = Limits(
     cooldowns={"digest": 1.5},
     tags={"sale": ("offer",), "bargain": ("offer",)},
     transactional=frozenset({"receipt"}),
+    channels={"letter": "email"},
     budgets=(("news", 10, 3.0), ("", 200, 2.0)),
 )
 MARKETING = [name for name in MESSAGES if name != "receipt"]
@@ -156,6 +161,10 @@ class Sender:
         event = {"event_id": f"{self._number}-{self._reported}", "type": kind, "user_id": user}
         if kind == "not_sent":
             event["decision_id"] = answer["decision_id"]
+        if kind == "unsubscribe" and self._draw.random() < 0.5:
+            event["channel"] = "email"
+        if kind == "tolerance" and self._draw.random() < 0.5:
+            event["tolerance"] = TOLERANCE
         (status,) = client.report([event])
         self._happened.events[kind] += status == "accepted"
 
@@ -165,7 +174,7 @@ class Sender:
         if answer["action"] is not None and self._draw.random() < 0.3:
             return "not_sent"
         return self._draw.choices(
-            [None, "external_send", "unsubscribe"], weights=[0.98, 0.01, 0.01]
+            [None, "external_send", "unsubscribe", "tolerance"], weights=[0.97, 0.01, 0.01, 0.01]
         )[0]
 
 

@@ -86,5 +86,7 @@ def _logged(fields: dict[bytes, bytes]) -> Logged:
     if event == "not_sent":
         return Logged(at, user, taken_back=name)
     if event in {"unsubscribe", "subscribe"}:
-        return Logged(at, user, unsubscribed=event == "unsubscribe")
+        return Logged(at, user, consent=(event, fields[b"channel"].decode()))
+    if event == "tolerance":
+        return Logged(at, user, tolerance=(1, 2.0) if fields[b"tolerance"] else (0, 0.0))
     return Logged(at, user, external=event == "external_send")

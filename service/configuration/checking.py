@@ -13,7 +13,7 @@ import msgspec
 
 from engine.catalog import MOST_MESSAGES, Message, parse_message
 from engine.errors import BadInput
-from service.configuration.document import LISTS, SECTIONS, Document, usable
+from service.configuration.document import LISTS, SECTIONS, Document, shown, usable
 from service.configuration.faults import BadConfiguration, Fault, unknown
 from service.configuration.nodes import Node, plain, read
 from service.wording import complaint
@@ -67,7 +67,7 @@ def _entries(node: Node, what: str, faults: list[Fault]) -> dict[str, Node]:
 
 
 def _kind(node: Node) -> str:
-    return "a list" if isinstance(node.value, list) else f"{node.value!r}"
+    return "a list" if isinstance(node.value, list) else shown(node.value)
 
 
 def _section(name: str, node: Node, faults: list[Fault]) -> dict[str, Any]:
@@ -123,11 +123,14 @@ def _messages(node: Node, faults: list[Fault]) -> dict[str, Message]:
         return found
     for name, one in entries.items():
         before = len(faults)
+        _whole(name, {}, one.line, faults)  # its id, before it is blamed for each field
+        if len(faults) > before:
+            continue
         fields = {} if one.value is None else _entries(one, f"message {name!r}", faults)
         for key, value in fields.items():
             _check_field(name, key, value, faults)
         if len(faults) == before:
-            message = _whole(name, one, faults)
+            message = _whole(name, plain(one) or {}, one.line, faults)
             if message is not None:
                 found[name] = message
     return found
@@ -169,9 +172,9 @@ def _told(error: msgspec.ValidationError, key: str) -> str:
     return complaint(error, b"").removesuffix(".")
 
 
-def _whole(name: str, node: Node, faults: list[Fault]) -> Message | None:
+def _whole(name: str, fields: Any, line: int, faults: list[Fault]) -> Message | None:
     try:
-        return parse_message(name, msgspec.json.encode(plain(node) or {}))
+        return parse_message(name, msgspec.json.encode(fields))
     except BadInput as error:
-        faults.append(Fault(node.line, str(error)))
+        faults.append(Fault(line, str(error)))
         return None

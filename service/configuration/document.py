@@ -121,7 +121,12 @@ def usable(setting: str, value: object, key: str) -> Any:
         if first["type"] == "value_error":
             raise BadInput(str(first["ctx"]["error"])) from None
         expected = _WORDS.get(first["type"], first["msg"].removeprefix("Input should be "))
-        raise BadInput(f"{key!r} is {value!r}; expected {expected}: correct it") from None
+        raise BadInput(f"{key!r} is {shown(value)}; expected {expected}: correct it") from None
+
+
+def shown(value: object) -> str:
+    """A value as JSON, and as YAML, writes it, where it is short."""
+    return msgspec.json.encode(value).decode()[:80]
 
 
 @cache

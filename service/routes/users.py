@@ -6,7 +6,7 @@ from starlette.responses import Response
 from engine.burden import decayed
 from service.auth import Scope
 from service.openapi import declared
-from service.person import everything
+from service.person import consent_by_channel, everything
 from service.routes.answering import json_answer, time_text_or_null
 from service.schemas import Erasure, UserAnswer, UserExport
 from service.services import authorize, services
@@ -33,7 +33,7 @@ async def export_user(request: Request, user_id: str) -> Response:
 
 @router.get(
     "/v1/users/{user_id:path}",
-    summary="Burden, counters, and whether notifications are off",
+    summary="Burden, counters, consent by channel and tolerance",
     openapi_extra=declared(Scope.READ, UserAnswer),
 )
 async def get_user(request: Request, user_id: str) -> Response:
@@ -46,6 +46,8 @@ async def get_user(request: Request, user_id: str) -> Response:
         user_id=user_id,
         burden=decayed(user.burden, user.burden_at, held.clock.now(), half_life),
         unsubscribed=user.unsubscribed,
+        consent=consent_by_channel(user.consent),
+        tolerance=None if user.tolerance is None else str(user.tolerance),
         decisions=user.decisions,
         sends=user.sends,
         clicks=user.clicks,

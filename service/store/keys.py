@@ -10,7 +10,9 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
     {sNN}:u:USER         hash    the user's state; expires when nobody asks about or reports of the
                                  user for long
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
-                                 x "1" when unsubscribed, d decisions, s sends, c clicks,
+                                 x consent: + or - and the channels that are exceptions to it
+                                 (all of them), y tolerance, a cap as written (none),
+                                 d decisions, s sends, c clicks,
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
                                  for erasure; expires with the last of them
@@ -20,7 +22,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  u user, a decided at, e id of its log entry, h hazard,
                                  s status (open), g gain event (click), p last_send_at before it,
                                  b "1" while a send counts in the burden (an abstention),
-                                 m its mark in the user's recent sends,
+                                 m its mark in the user's recent sends, cn its channel (push),
                                  c what it took from budgets: MessagePack [[budget, units], ...],
                                  o confirm by, w "1" until confirmed, k idempotency record,
                                  i slices done (0), f "1" once a lesson was taught,
@@ -36,10 +38,11 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
     {sNN}:log            stream  the decision log: entries of kind "decision" (u user, d decision,
                                  status, row, teaching, order: the lessons' o, slices), "labels" (u,
                                  d, status, click, unsubscribe; the last one of a decision holds)
-                                 and "event" (u, d, id, type, now, at, value, status). Decisions
-                                 refer to their entry: it is trimmed behind their retention
-    {sNN}:tombstones     set     keyed hashes of unsubscribed users: what remains of the opt-out
-                                 when their state is erased or expires
+                                 and "event" (u, d, id, type, now, at, value, status, channel,
+                                 tolerance). Decisions refer to their entry: it is trimmed behind
+                                 their retention
+    {sNN}:tombstones     hash    keyed hash of a user who has left a channel -> his consent: what
+                                 remains of the opt-out when his state is erased or expires
     {sNN}:b:BUDGET       string  the shard's allowance, MessagePack [granted, spent, returned,
                                  refunded, since, last, earliest]; see engine/allowance.py
     {sNN}:catalog        string  version of the configuration in force: a decision made with an
@@ -76,7 +79,7 @@ import re
 from service.store.protocol import SHARDS
 
 FORMAT_KEY = "forbear:format"
-FORMAT_VERSION = b"1"
+FORMAT_VERSION = b"2"
 """Raised when an older service would misread what a newer one writes, or the reverse."""
 
 CATALOG = "{catalog}"

@@ -7,9 +7,11 @@ their decision goes.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from engine.attribution import CONFIRMING
 from engine.burden import decayed
+from engine.consent import EVERYWHERE, Consent
 from engine.history import BY_OTHERS
 from service.store.keys import (
     idempotency_name,
@@ -24,6 +26,7 @@ from service.store.memory_configuration import MemoryConfiguration
 from service.store.memory_learning import MemoryLearning
 from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
+    ABOUT_CONSENT,
     SHARDS,
     Commit,
     Committed,
@@ -82,7 +85,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         held = self._shard(user_id).allowances
         allowances = {name: held[name] for name in budgets if name in held}
         state = self._users.get(user_id, User())
-        return state.stored(self._is_unsubscribed(user_id), allowances)
+        return state.stored(self._consent(user_id), allowances)
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
         """Each decision, in order."""
@@ -95,13 +98,13 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         if replay:
             return replay
         state = self._users.get(commit.user_id, User())
-        unsubscribed = self._is_unsubscribed(commit.user_id)
-        send = commit.burden_after is not None
+        consent = self._consent(commit.user_id)
+        left = commit.burden_after is not None and not consent.allows(commit.channel)
         outdated = commit.catalog_version < self._catalog_version
-        stale = state.version != commit.expected_version or (send and unsubscribed)
+        stale = state.version != commit.expected_version or left
         held = self._shard(commit.user_id).allowances
         if (outdated or stale or not covered(held, commit)) and not commit.censored:
-            return Conflict(state.stored(unsubscribed, {}), outdated)
+            return Conflict(state.stored(consent, {}), outdated)
         spend(held, commit)
         self._write_decision(commit, state.last_send_at)
         if not commit.censored:
@@ -148,12 +151,13 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         decision = self._find(event)
         if decision is None and (event.decision_id or event.type in _NAMES_DECISION):
             if event.type is EventType.UNSUBSCRIBE:
-                self._unsubscribe(event.user_id, event.now)
+                self._unsubscribe(event.user_id, event.now, event.channel)
             return EventStatus.UNKNOWN
         seen[event.event_id] = event.now
         status = EventStatus.ACCEPTED
         if decision:
             status = self._act_on_decision(event, decision)
+        event = replace(event, channel=_channel(event, decision))
         self._act_on_user(event, decision)
         self._log_event(event, status)
         return status
@@ -185,12 +189,14 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
 
     def _act_on_user(self, event: Event, decision: Decision | None) -> None:
         if event.type is EventType.UNSUBSCRIBE:
-            self._unsubscribe(event.user_id, event.now, decision, shared=decision is None)
-        elif event.type is EventType.SUBSCRIBE and self._is_unsubscribed(event.user_id):
+            shared = decision is None
+            self._unsubscribe(event.user_id, event.now, event.channel, decision, shared=shared)
+        elif event.type is EventType.SUBSCRIBE:
+            self._change_consent(event.user_id, event.now, event.channel, allow=True)
+        elif event.type is EventType.TOLERANCE:
             user = self._users.setdefault(event.user_id, User())
-            user.unsubscribed = False
+            user.tolerance = event.tolerance
             user.touch(event.now)
-            self._shard(event.user_id).tombstones.discard(self._tombstone(event.user_id))
         elif event.type is EventType.EXTERNAL_SEND:
             user = self._users.setdefault(event.user_id, User())
             at = max(event.now, user.burden_at)
@@ -200,17 +206,40 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
             user.touch(event.now)
             user.remember(event.now, BY_OTHERS, ())
 
+    def _change_consent(
+        self, user_id: str, now: float, channel: str | None, *, allow: bool
+    ) -> tuple[Consent, Consent]:
+        """What it was and what it is."""
+        before = self._consent(user_id)
+        after = before.changed(channel, allow=allow)
+        if after != before:
+            user = self._users.setdefault(user_id, User())
+            user.consent = after
+            user.touch(now)
+            tombstones, mark = self._shard(user_id).tombstones, self._tombstone(user_id)
+            if after.whole:
+                tombstones.pop(mark, None)
+            else:
+                tombstones[mark] = after
+        return before, after
+
     def _unsubscribe(
-        self, user_id: str, now: float, named: Decision | None = None, shared: bool = False
+        self,
+        user_id: str,
+        now: float,
+        channel: str | None,
+        named: Decision | None = None,
+        shared: bool = False,
     ) -> bool:
-        """The user is gone; open labels get their share, or are censored without one."""
-        if self._is_unsubscribed(user_id):
+        """The user has left; open labels of what he left get their share, or are censored."""
+        before, after = self._change_consent(user_id, now, channel, allow=False)
+        if before == after:
             return False
-        user = self._users.setdefault(user_id, User())
-        user.unsubscribed = True
-        self._shard(user_id).tombstones.add(self._tombstone(user_id))
-        user.touch(now)
-        sends = [d for d in self._decisions_of[user_id] if d.is_open("unsubscribe", now)]
+        sends = [
+            d
+            for d in self._decisions_of[user_id]
+            if d.is_open("unsubscribe", now) and (d is named or d.channel_was_left(before, after))
+        ]
         weights = shares(sends, now) if shared else {}
         if named:
             weights = {named.id: 1.0}
@@ -257,6 +286,8 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
             event_id=event.event_id,
             at=event.at,
             arrived=event.now,
+            channel=event.channel or "",
+            tolerance="" if event.tolerance is None else str(event.tolerance),
         )
         self._shard(event.user_id).append_log(event.user_id, entry)
 
@@ -307,9 +338,11 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
             tuple(name.decode() for name in names if name in self._records),
         )
 
-    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
-        """Mark users as unsubscribed without teaching anything; how many were not before."""
-        return sum(self._unsubscribe(user_id, now) for user_id in user_ids)
+    async def import_unsubscribed(
+        self, user_ids: Sequence[str], now: float, channel: str | None = None
+    ) -> int:
+        """Take users off a channel, or off all, teaching nothing; how many were not off before."""
+        return sum(self._unsubscribe(user_id, now, channel) for user_id in user_ids)
 
     # -- parts ------------------------------------------------------------------------------
 
@@ -319,10 +352,11 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
     def _tombstone(self, user_id: str) -> bytes:
         return tombstone(self._rules.tombstone_secret, user_id)
 
-    def _is_unsubscribed(self, user_id: str) -> bool:
+    def _consent(self, user_id: str) -> Consent:
         user = self._users.get(user_id)
-        erased = self._tombstone(user_id) in self._shard(user_id).tombstones
-        return erased or (user is not None and user.unsubscribed)
+        if user is not None and not user.consent.whole:
+            return user.consent
+        return self._shard(user_id).tombstones.get(self._tombstone(user_id), EVERYWHERE)
 
     def _forget(self, decision: Decision) -> bool:
         """True if an idempotency record went with it."""
@@ -344,6 +378,13 @@ def _advance(user: User, commit: Commit) -> None:
         user.burden, user.burden_at = commit.burden_after, commit.now
         user.last_send_at = commit.now
         user.remember(commit.now, commit.action or BY_OTHERS, commit.tags)
+
+
+def _channel(event: Event, decision: Decision | None) -> str | None:
+    """The channel an event is about; None: all, or nothing."""
+    if event.channel is not None or decision is None or event.type not in ABOUT_CONSENT:
+        return event.channel
+    return decision.channel
 
 
 def _window_end(event: Event, decision: Decision) -> float:

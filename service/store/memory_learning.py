@@ -3,9 +3,12 @@
 import asyncio
 from collections.abc import Sequence
 
+from service.store.lessons import Checkpoint, StreamEntry
 from service.store.limits import MODELS_KEPT, ROUNDS_KEPT
 from service.store.memory_state import Shard
-from service.store.protocol import SHARDS, Checkpoint, StreamEntry
+from service.store.protocol import (
+    SHARDS,
+)
 
 
 def _order(entry_id: str) -> tuple[int, int]:

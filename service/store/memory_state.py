@@ -11,9 +11,17 @@ from typing import Literal, TypeAlias
 from engine.allowance import Allowance
 from engine.attribution import CREDIT_WINDOW_S, credit
 from engine.burden import without_send
+from engine.consent import EVERYWHERE, Consent
 from engine.history import History, Send, taken_out, with_send
 from engine.outcome import HeadName, Slice, waits
-from service.store.protocol import Commit, LogEntry, StoredDecision, StoredUser, StreamEntry
+from engine.rules import Cap
+from service.store.lessons import StreamEntry
+from service.store.protocol import (
+    Commit,
+    LogEntry,
+    StoredDecision,
+    StoredUser,
+)
 
 LEAST_WEIGHT = 1e-9
 """What rounding leaves of a whole that was taught in parts."""
@@ -32,13 +40,14 @@ class User:
     burden_at: float = 0.0
     last_send_at: float | None = None
     first_seen_at: float | None = None
-    unsubscribed: bool = False
+    consent: Consent = EVERYWHERE
     decisions: int = 0
     sends: int = 0
     clicks: int = 0
     history: History = ()
+    tolerance: Cap | None = None
 
-    def stored(self, unsubscribed: bool, allowances: Mapping[str, Allowance]) -> StoredUser:
+    def stored(self, consent: Consent, allowances: Mapping[str, Allowance]) -> StoredUser:
         """As the protocol gives it out."""
         return StoredUser(
             self.version,
@@ -46,12 +55,13 @@ class User:
             self.burden_at,
             self.last_send_at,
             self.first_seen_at,
-            unsubscribed,
+            consent,
             self.decisions,
             self.sends,
             self.clicks,
             self.history,
             allowances,
+            self.tolerance,
         )
 
     def touch(self, now: float) -> None:
@@ -87,7 +97,7 @@ class Shard:
     lessons_added: int = 0
     log: Log = field(default_factory=list)
     due: dict[str, float] = field(default_factory=dict)
-    tombstones: set[bytes] = field(default_factory=set)
+    tombstones: dict[bytes, Consent] = field(default_factory=dict)
     allowances: dict[str, Allowance] = field(default_factory=dict)
     logged: int = 0
 
@@ -121,6 +131,16 @@ class Decision:
         self.events: list[tuple[str, float]] = []
         self._shard = shard
         self._order = order
+
+    @property
+    def channel(self) -> str | None:
+        """Of the message sent; None of an abstention."""
+        return None if self.commit.action is None else self.commit.channel
+
+    def channel_was_left(self, before: Consent, after: Consent) -> bool:
+        """Whether this change of its user's consent took its channel away."""
+        channel = self.commit.channel
+        return before.allows(channel) and not after.allows(channel)
 
     def stored(self) -> StoredDecision:
         """As the protocol gives it out."""

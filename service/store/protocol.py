@@ -15,8 +15,12 @@ from typing import Literal, Protocol
 
 from engine.allowance import Allowance
 from engine.budget import Budget, Charge
+from engine.catalog import DEFAULT_CHANNEL
+from engine.consent import EVERYWHERE, Consent
 from engine.history import History
-from engine.outcome import HeadName, Slice
+from engine.outcome import Slice
+from engine.rules import Cap
+from service.store.lessons import Checkpoint, StreamEntry
 
 SHARDS = 64
 """Fixed for the life of a deployment: user ids are spread over this many hash tags."""
@@ -34,6 +38,12 @@ class EventType(StrEnum):
     NOT_SENT = "not_sent"
     """The answer was not carried out: teaches nothing, and a send's burden is taken back."""
     EXTERNAL_SEND = "external_send"
+    TOLERANCE = "tolerance"
+    """The user said how often he wants to be messaged, or that he does not mind any more."""
+
+
+ABOUT_CONSENT = frozenset({EventType.UNSUBSCRIBE, EventType.SUBSCRIBE})
+"""Events that say which channels a user wants."""
 
 
 class EventStatus(StrEnum):
@@ -59,7 +69,7 @@ class StoredUser:
     burden_at: float = 0.0
     last_send_at: float | None = None
     first_seen_at: float | None = None
-    unsubscribed: bool = False
+    consent: Consent = EVERYWHERE
     decisions: int = 0
     sends: int = 0
     """Sends through Forbear that were not taken back by not_sent; external sends not included."""
@@ -68,6 +78,13 @@ class StoredUser:
     """Recent sends, external ones included, without those taken back; all that caps depend on."""
     allowances: Mapping[str, Allowance] = field(default_factory=dict)
     """Budget -> what the user's shard holds of it; only of budgets that were asked about."""
+    tolerance: Cap | None = None
+    """Most sends the user himself wants, where he said so."""
+
+    @property
+    def unsubscribed(self) -> bool:
+        """Whether any channel was left."""
+        return not self.consent.whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +132,8 @@ class Commit:
     """Which event is this decision's click label."""
     tags: tuple[str, ...] = ()
     """Of the message sent: what tag caps count by."""
+    channel: str = DEFAULT_CHANNEL
+    """Of the message sent."""
     charges: tuple[Charge, ...] = ()
     """Budgets that the candidates and the action depend on; a budget once."""
     idempotency: Idempotency | None = None
@@ -223,6 +242,10 @@ class Event:
     """When the sender says it happened; logged, and the start of nothing."""
     decision_id: str | None = None
     value: float | None = None
+    channel: str | None = None
+    """Left or joined; None: that of the named decision's message, without one all of them."""
+    tolerance: Cap | None = None
+    """Of a tolerance event; None: any number of sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +298,10 @@ class LogEntry:
     at: float | None = None
     """Of an event: when its sender says it happened."""
     arrived: float | None = None
+    channel: str = ""
+    """Of an unsubscribe or subscribe: the one left or joined; empty: all of them."""
+    tolerance: str = ""
+    """Of a tolerance event: the cap as written; empty: any number of sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,43 +316,6 @@ class Holdings:
     """Known, so that a repetition is a duplicate."""
     idempotency_records: tuple[str, ...]
     """Names, which are hashes."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEntry:
-    """One lesson for the learner, self-contained: catalog edits cannot change its meaning.
-
-    It names neither user nor decision, so it may outlive an erasure.
-    """
-
-    entry_id: str
-    """Redis stream id, e.g. "1700000000000-0"; ordered within its shard."""
-    order: str
-    """Keyed pseudonym of its decision: where its lessons stand within a round."""
-    head: HeadName
-    label: int
-    weight: float
-    taught: float
-    """Mass of negative slices taught for this head of this decision before this entry."""
-    delay: float
-    """Seconds from the decision to this entry's event or deadline."""
-    first: bool
-    """True for the first entry of its decision: its context has not been seen before."""
-    teaching: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What the learner has applied: positions and model are moved together or not at all."""
-
-    version: int
-    """Version of the model blob that contains exactly the entries up to `positions`."""
-    positions: tuple[str, ...]
-    """Last applied stream id of each shard, "0-0" before the first; SHARDS long."""
-    cut: tuple[str, ...] | None
-    """The round fixed but not yet applied: the ids to apply up to; None between rounds."""
-    applied: int
-    """Number of entries applied in all."""
 
 
 class Store(Protocol):
@@ -346,7 +336,7 @@ class Store(Protocol):
 
         With the allowances of the named budgets on the user's shard.
 
-        A tombstone left by erasure makes its user read as unsubscribed.
+        A tombstone left by erasure makes its user read as off the channels he had left.
         """
 
     async def commit(self, commits: Sequence[Commit]) -> list[Committed | Conflict | Replayed]:
@@ -354,8 +344,8 @@ class Store(Protocol):
 
         The comparison is made for every action, abstaining too: refusing only sends would make
         the recorded rows conditional on success and their propensities wrong. A send to a user
-        who is unsubscribed is a conflict whatever the version. An abstention does not raise the
-        version (nothing a decision depends on has changed). Appends the row to the shard's log.
+        who has left its channel is a conflict whatever the version. An abstention does not raise
+        the version (nothing a decision depends on has changed). Appends the row to the shard's log.
         A send joins the user's history with the new version as its mark; all that changes the
         history raises the version, so what the rules allowed at that version still holds.
         A charge whose `needed` units are not on the shard any more is a conflict too, again for
@@ -406,12 +396,14 @@ class Store(Protocol):
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:
         """Delete all that leads back to the user; what was deleted, counted by kind.
 
-        A user who is unsubscribed leaves one keyed-hash tombstone that goes on suppressing. Lessons
-        name nobody and stay.
+        A user who has left a channel leaves one keyed-hash tombstone that goes on suppressing.
+        Lessons name nobody and stay.
         """
 
-    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
-        """Mark users as unsubscribed without teaching anything; how many were not before."""
+    async def import_unsubscribed(
+        self, user_ids: Sequence[str], now: float, channel: str | None = None
+    ) -> int:
+        """Take users off a channel, or off all, teaching nothing; how many were not off before."""
 
     async def read_log(self, shard: int, after: str, limit: int) -> list[LogEntry]:
         """Entries of one shard's decision log with id > `after` ("0-0": all), oldest first."""

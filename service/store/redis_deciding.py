@@ -8,8 +8,10 @@ import msgspec
 
 from engine.allowance import Allowance
 from engine.budget import Charge
+from engine.consent import EVERYWHERE, parse_consent
 from engine.history import BY_OTHERS, History, Send
 from engine.outcome import Slice
+from engine.rules import parse_cap
 from service.store.keys import TAGS, idempotency_name, lesson_order, shard_of, tombstone
 from service.store.protocol import (
     Commit,
@@ -109,6 +111,7 @@ class Deciding(Part):
             self._rules.users_s,
             self._rules.idempotency_s,
             _charged(commit.charges),
+            commit.channel,
         )
 
 
@@ -116,21 +119,21 @@ def user_from_reply(
     fields: Sequence[bytes | None], allowances: Mapping[str, Allowance] = NO_ALLOWANCES
 ) -> StoredUser:
     """A user's state from the fields that shard.lua reads."""
-    version, burden, burden_at, last, first, unsubscribed, decisions, sends, clicks, history = (
-        fields
-    )
+    version, burden, burden_at, last, first, consent, decisions, *rest = fields
+    sends, clicks, history, tolerance = rest
     return StoredUser(
         int(version or 0),
         float(burden or 0.0),
         float(burden_at or 0.0),
         None if last is None else float(last),
         None if first is None else float(first),
-        unsubscribed is not None,
+        EVERYWHERE if consent is None else parse_consent(consent.decode()),
         int(decisions or 0),
         int(sends or 0),
         int(clicks or 0),
         () if history is None else _decode_history(history),
         allowances,
+        None if tolerance is None else parse_cap(tolerance.decode()),
     )
 
 

@@ -70,7 +70,9 @@ class Feedback(Part):
         ]
         return Holdings(tuple(log), *(tuple(name.decode() for name in kind) for kind in names))
 
-    async def import_unsubscribed(self, user_ids: Sequence[str], now: float) -> int:
+    async def import_unsubscribed(
+        self, user_ids: Sequence[str], now: float, channel: str | None = None
+    ) -> int:
         """One script per shard concerned, all in one round trip."""
         by_shard: dict[int, list[Argument]] = defaultdict(list)
         for user_id in user_ids:
@@ -81,7 +83,14 @@ class Feedback(Part):
         return sum(
             await self._client.run(
                 [
-                    call("import_unsubscribed", TAGS[shard], now, self._rules.users_s, *users)
+                    call(
+                        "import_unsubscribed",
+                        TAGS[shard],
+                        now,
+                        self._rules.users_s,
+                        channel or b"",
+                        *users,
+                    )
                     for shard, users in by_shard.items()
                 ]
             )
@@ -116,6 +125,8 @@ class Feedback(Part):
             self._rules.half_life_s,
             self._rules.retention_s,
             self._rules.users_s,
+            event.channel or b"",
+            b"" if event.tolerance is None else str(event.tolerance),
         )
 
     async def _log_of(self, user_id: str) -> AsyncIterator[Reply]:
@@ -156,6 +167,8 @@ def _log_entry(entry_id: bytes, flat: Sequence[bytes]) -> LogEntry:
         event_id=fields.get(b"id", b"").decode(),
         at=_time(fields.get(b"at")),
         arrived=_time(fields.get(b"now")),
+        channel=fields.get(b"channel", b"").decode(),
+        tolerance=fields.get(b"tolerance", b"").decode(),
     )
 
 

@@ -9,8 +9,11 @@ from redis.exceptions import ResponseError
 from engine.errors import StoreError
 from engine.outcome import HeadName
 from service.store.keys import LEARNER, lessons_key
+from service.store.lessons import Checkpoint, StreamEntry
 from service.store.limits import MODELS_KEPT, ROUNDS_KEPT
-from service.store.protocol import SHARDS, Checkpoint, StreamEntry
+from service.store.protocol import (
+    SHARDS,
+)
 from service.store.redis_client import Part, Reply, call
 
 _LEASE = f"{LEARNER}:lease"

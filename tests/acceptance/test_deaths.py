@@ -14,7 +14,7 @@ from service.demo.local import Client, ServiceError, running_service
 from service.demo.population import DAY_S, OverHttp, settings
 from service.learner import START, apply, entries_between
 from service.settings import load_settings
-from service.store.protocol import Checkpoint, StreamEntry
+from service.store.lessons import Checkpoint, StreamEntry
 from service.store.redis import RedisStore
 from tests.acceptance.conftest import kill, with_store
 

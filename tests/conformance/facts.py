@@ -6,7 +6,15 @@ from zlib import crc32
 
 from engine.outcome import Slice
 from service.store.keys import lesson_order, shard_of
-from service.store.protocol import SHARDS, Change, Commit, Event, EventType, Store, StreamEntry
+from service.store.lessons import StreamEntry
+from service.store.protocol import (
+    SHARDS,
+    Change,
+    Commit,
+    Event,
+    EventType,
+    Store,
+)
 
 HALF_LIFE_S = 86_400.0
 SECRET = b"a secret of the tests"

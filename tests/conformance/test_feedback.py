@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import pytest
 
 from engine.outcome import Slice
+from service.store.lessons import StreamEntry
 from service.store.protocol import (
     EventStatus,
     EventType,
     Idempotency,
     Store,
     StoredDecision,
-    StreamEntry,
     UserRead,
 )
 from tests.conformance.facts import (
@@ -377,7 +377,10 @@ async def test_a_late_unsubscribe_acts_on_the_user_alone(store: Store) -> None:
 
 async def test_a_second_unsubscribe_teaches_nothing_more(store: Store) -> None:
     await two_sends(store)
-    events = [event("e1", "unsubscribe", NOW + DAY, "a"), event("e2", "unsubscribe", NOW + DAY)]
+    events = [
+        event("e1", "unsubscribe", NOW + DAY, "a"),
+        event("e2", "unsubscribe", NOW + DAY, "b"),
+    ]
     assert [ACCEPTED, ACCEPTED] == await store.record_events(events)
     assert 1 == len(await lessons(store))
     assert 3 == (await store.user("u1")).version

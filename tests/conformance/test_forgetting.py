@@ -151,10 +151,10 @@ async def test_nothing_about_an_erased_user_comes_back_later(held: Services, raw
 
 
 async def test_an_erased_user_has_nothing_to_export(held: Services) -> None:
-    """Of nine events two need a decision and name none: unknown, and not stored."""
+    """Of ten events two need a decision and name none: unknown, and not stored."""
     await live(held, USER)
     told = await everything(held.store, USER, held.clock.now(), HALF_LIFE_S)
-    assert (8, 7) == (len(told["decisions"]), len(told["events"]))
+    assert (8, 8) == (len(told["decisions"]), len(told["events"]))
     assert 8 == len(told["idempotency_records"]) == len(told["open_decisions"])
     await held.store.erase(USER, held.clock.now())
     told = await everything(held.store, USER, held.clock.now(), HALF_LIFE_S)

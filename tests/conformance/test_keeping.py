@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.consent import NOWHERE
 from service.store.keys import idempotency_name
 from service.store.protocol import (
     EventStatus,
@@ -102,9 +103,9 @@ async def test_an_erased_unsubscriber_stays_unsubscribed(store: Store) -> None:
     await a_user_with_a_past(store)
     await store.record_events([event("e2", "unsubscribe", NOW + 3)])
     assert 1 == (await store.erase("u1", NOW + 4))["tombstones_left"]
-    assert StoredUser(unsubscribed=True) == await store.user("u1")
+    assert StoredUser(consent=NOWHERE) == await store.user("u1")
     (conflict,) = await store.commit([send("c")])
-    assert StoredUser(unsubscribed=True) == getattr(conflict, "user", None)
+    assert StoredUser(consent=NOWHERE) == getattr(conflict, "user", None)
     await store.commit([abstention("d")])
     await store.record_events([event("e3", "unsubscribe", NOW + 5)])
     assert (await store.user("u1")).unsubscribed

@@ -5,7 +5,11 @@ import asyncio
 import pytest
 
 from service.store.keys import shard_of
-from service.store.protocol import SHARDS, Checkpoint, Store
+from service.store.lessons import Checkpoint
+from service.store.protocol import (
+    SHARDS,
+    Store,
+)
 from tests.conformance.facts import HOUR, NOW, event, every_lesson, order, send
 
 USERS = [f"user{i}" for i in range(20)]

@@ -6,7 +6,7 @@ At the end every label is held against `engine.attribution.settle`, which knows 
 import asyncio
 from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -15,11 +15,16 @@ from redis import Redis
 
 from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
 from engine.budget import Budget, Charge
+from engine.consent import Consent
 from engine.outcome import Slice, Told
 from engine.outcome import lessons as taught_by
+from engine.rules import Cap
 from service.store.keys import lesson_order, shard_of
+from service.store.lessons import StreamEntry
 from service.store.memory import MemoryStore
 from service.store.protocol import (
+    ABOUT_CONSENT,
+    Change,
     Commit,
     Event,
     EventStatus,
@@ -29,8 +34,6 @@ from service.store.protocol import (
     Replayed,
     Store,
     StoredDecision,
-    StoredUser,
-    StreamEntry,
     UserRead,
 )
 from service.store.redis import RedisStore
@@ -59,6 +62,7 @@ TYPES = (
     "dismiss",
     "conversion",
     "external_send",
+    "tolerance",
 )
 
 
@@ -69,6 +73,9 @@ class Decide:
     hazard: float
     stale: bool
     key: str | None
+    channel: str = "push"
+    behind: bool = False
+    """Made with the configuration before the one in force."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,8 @@ class Happen:
     about: int | None
     """Which of the user's decisions, counted from the last; None names none."""
     event_id: str
+    channel: str | None = None
+    tolerance: Cap | None = None
 
 
 @dataclass(frozen=True)
@@ -99,11 +108,23 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Configure:
+    """A message is edited or deleted, or the kill switch is turned."""
+
+    part: str
+    body: bytes | None
+    seen: bool
+    """Made for the version in force; else for one before it."""
+
+
+@dataclass(frozen=True)
 class Leave:
     user: str
     erase: bool
+    channel: str | None = None
 
 
+channels = st.sampled_from([None, None, None, "push", "email", "sms"])
 users = st.sampled_from([*USERS[:1] * 5, *USERS[1:]])
 decides = st.builds(
     Decide,
@@ -112,6 +133,14 @@ decides = st.builds(
     st.sampled_from([0.0, 0.01, 0.03]),
     st.sampled_from([*[False] * 9, True]),
     st.sampled_from([*[None] * 6, "k1", "k2"]),
+    st.sampled_from(["push", "push", "email", "sms"]),
+    st.sampled_from([*[False] * 5, True]),
+)
+configures = st.builds(
+    Configure,
+    st.sampled_from(["message/spring_sale", "message/digest", "pause"]),
+    st.sampled_from([None, b"{}", b'{"paused": true}', b'{"cooldown_s": 60}']),
+    st.sampled_from([True, True, False]),
 )
 happens = st.builds(
     Happen,
@@ -119,16 +148,30 @@ happens = st.builds(
     st.sampled_from(TYPES).map(EventType),
     st.sampled_from([None, None, *[0] * 6, 1, 1, 1, 2, 3, 99]),
     st.integers(0, 99).map(lambda number: f"e{number}"),
+    channels,
+    st.sampled_from([None, Cap(2, 7 * DAY), Cap(1, DAY)]),
 )
 passes = st.builds(Pass, st.sampled_from(PAUSES))
 sweeps = st.builds(Sweep, st.sampled_from([1, 1000, 1000]))
 shares_out = st.builds(Share, st.sampled_from([0, 1, 2, 5]), st.booleans())
-leaves = st.builds(Leave, users, st.booleans())
+leaves = st.builds(Leave, users, st.booleans(), channels)
 
 # Weighted: a history is mostly decisions and events, and few people leave.
 steps = st.sampled_from(
-    [*[decides] * 5, *[happens] * 9, *[passes] * 4, sweeps, sweeps, *[shares_out] * 3, leaves]
+    [
+        *[decides] * 5,
+        *[happens] * 9,
+        *[passes] * 4,
+        sweeps,
+        sweeps,
+        *[shares_out] * 3,
+        configures,
+        leaves,
+    ]
 ).flatmap(lambda step: step)
+
+
+Step: TypeAlias = Decide | Happen | Pass | Sweep | Share | Configure | Leave
 
 
 @dataclass
@@ -173,7 +216,7 @@ class Twins:
         assert expected == actual
         return expected
 
-    async def take(self, step: Decide | Happen | Pass | Sweep | Share | Leave) -> None:
+    async def take(self, step: Step) -> None:
         match step:
             case Decide():
                 await self.decide(step)
@@ -185,10 +228,19 @@ class Twins:
                 await self.both(
                     self.memory.sweep(self.now, limit), self.redis.sweep(self.now, limit)
                 )
+            case Configure():
+                await self.configure(step)
             case Share(units, recall):
                 await self.share_out(units, recall)
-            case Leave(user, erase):
-                await (self.erase(user) if erase else self.opt_out(user))
+            case Leave(user, erase, channel):
+                await (self.erase(user) if erase else self.opt_out(user, channel))
+
+    async def configure(self, step: Configure) -> None:
+        version = await self.memory.configuration_version()
+        change = Change("somebody", self.now, {step.part: step.body}, version - (not step.seen))
+        await self.both(self.memory.configure(change), self.redis.configure(change))
+        await self.both(self.memory.configuration(), self.redis.configuration())
+        await self.both(self.memory.audit(None, 3), self.redis.audit(None, 3))
 
     async def decide(self, step: Decide) -> None:
         once = Idempotency(f"{step.user}/{step.key}", "f") if step.key else None
@@ -197,7 +249,9 @@ class Twins:
             self.memory.read_users(read, budgets), self.redis.read_users(read, budgets)
         )
         version = 0 if isinstance(state, Replayed) else state.version
+        in_force = await self.memory.configuration_version()
         commit = self.proposal(step, version + step.stale, once)
+        commit = replace(commit, catalog_version=in_force - step.behind)
         (outcome,) = await self.both(self.memory.commit([commit]), self.redis.commit([commit]))
         if type(outcome).__name__ == "Committed":
             self.made.append(commit)
@@ -212,6 +266,7 @@ class Twins:
             common["charges"] = (Charge(BUDGET.name, needed, spent),)
         tags = ("offer", "vip")[: len(self.made) % 3]
         if step.kind == "send":
+            common["channel"] = step.channel
             return send(name, step.user, now, hazard=step.hazard, tags=tags, **common)
         if step.kind == "deferred":
             by = now + DAY
@@ -226,14 +281,24 @@ class Twins:
         about = None
         if step.about is not None:
             about = own[-1 - step.about] if step.about < len(own) else "00-never"
-        event = Event(step.event_id, step.type, step.user, self.now, self.now, about)
+        event = Event(
+            step.event_id,
+            step.type,
+            step.user,
+            self.now,
+            self.now,
+            about,
+            channel=step.channel if step.type in ABOUT_CONSENT else None,
+            tolerance=step.tolerance if step.type is EventType.TOLERANCE else None,
+        )
         before = await self.memory.user(step.user)
         statuses = await self.both(
             self.memory.record_events([event]), self.redis.record_events([event])
         )
-        self.note(event, statuses[0], before)
+        after = await self.memory.user(step.user)
+        self.note(event, statuses[0], before.consent, after.consent)
 
-    def note(self, event: Event, status: EventStatus, before: StoredUser) -> None:
+    def note(self, event: Event, status: EventStatus, before: Consent, after: Consent) -> None:
         """What each decision of the user sees of an event, by the specification."""
         if status is EventStatus.DUPLICATE:
             return
@@ -242,31 +307,38 @@ class Twins:
             if named:
                 named.arrivals.append(Arrival(event.type, event.now))
             return
+        left = self.left(event.user_id, before, after)
         shares: dict[str, float] = {}
-        if named:
+        if named and before != after:
             shares = {named.commit.decision_id: 1.0}
+            left += [named] * (named not in left and named.takes_blame(self.now))
         elif status is EventStatus.ACCEPTED:
-            shares = self.shares(event.user_id)
-        if not before.unsubscribed:
-            self.blame(event.user_id, shares)
+            shares = self.shares(left)
+        self.blame(left, shares)
         if named:
-            # No outcome if the user was gone already, but it still shows that the push went out.
-            named.arrivals.append(Arrival("unsubscribe", event.now, None))
+            # Where nothing was left by it, it still shows that the push went out.
+            said = Arrival("unsubscribe", event.now, None) if before != after else None
+            named.arrivals.append(said or Arrival("dismiss", event.now))
 
-    def shares(self, user: str) -> dict[str, float]:
-        recent = [
+    def left(self, user: str, before: Consent, after: Consent) -> list[Past]:
+        """Sends with an open label on channels that this change took away."""
+        return [
             p
             for p in self.of(user)
-            if p.commit.now >= self.now - CREDIT_WINDOW_S and p.takes_blame(self.now)
+            if p.takes_blame(self.now)
+            and before.allows(p.commit.channel)
+            and not after.allows(p.commit.channel)
         ]
+
+    def shares(self, left: list[Past]) -> dict[str, float]:
+        recent = [p for p in left if p.commit.now >= self.now - CREDIT_WINDOW_S]
         weights = credit([p.commit.hazard for p in recent])
         return {p.commit.decision_id: w for p, w in zip(recent, weights, strict=True)}
 
-    def blame(self, user: str, shares: dict[str, float]) -> None:
-        for past in self.of(user):
-            if past.takes_blame(self.now):
-                share = shares.get(past.commit.decision_id)
-                past.arrivals.append(Arrival("unsubscribe", self.now, share, named=False))
+    def blame(self, left: list[Past], shares: dict[str, float]) -> None:
+        for past in left:
+            share = shares.get(past.commit.decision_id)
+            past.arrivals.append(Arrival("unsubscribe", self.now, share, named=False))
 
     async def share_out(self, units: int, recall: bool) -> None:
         needed = {shard_of(user): units for user in USERS if units}
@@ -275,14 +347,14 @@ class Twins:
             self.redis.settle(BUDGET, self.now, needed, recall=recall),
         )
 
-    async def opt_out(self, user: str) -> None:
+    async def opt_out(self, user: str, channel: str | None) -> None:
         before = await self.memory.user(user)
         await self.both(
-            self.memory.import_unsubscribed([user], self.now),
-            self.redis.import_unsubscribed([user], self.now),
+            self.memory.import_unsubscribed([user], self.now, channel),
+            self.redis.import_unsubscribed([user], self.now, channel),
         )
-        if not before.unsubscribed:
-            self.blame(user, {})
+        after = await self.memory.user(user)
+        self.blame(self.left(user, before.consent, after.consent), {})
 
     async def erase(self, user: str) -> None:
         await self.both(self.memory.erase(user, self.now), self.redis.erase(user, self.now))
@@ -371,7 +443,7 @@ async def lessons(store: Store) -> list[StreamEntry]:
     return [replace(entry, entry_id="") for entry in found]
 
 
-async def live(history: Iterable[Decide | Happen | Pass | Sweep | Share | Leave], url: str) -> None:
+async def live(history: Iterable[Step], url: str) -> None:
     redis = await RedisStore.open(
         url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET, read_timeout_s=20.0
     )
@@ -387,9 +459,7 @@ async def live(history: Iterable[Decide | Happen | Pass | Sweep | Share | Leave]
 
 @settings(max_examples=100, deadline=None)
 @given(history=st.lists(steps, min_size=20, max_size=50))
-def test_both_stores_live_the_same_history(
-    redis_url: str, history: list[Decide | Happen | Pass | Sweep | Share | Leave]
-) -> None:
+def test_both_stores_live_the_same_history(redis_url: str, history: list[Step]) -> None:
     Redis.from_url(redis_url).flushall()
     first = [Decide(user, "send", 0.01, stale=False, key=None) for user in USERS]
     asyncio.run(live([*first, *history], redis_url))

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from engine.arms import Arm
+from engine.budget import parse_team_budgets
 from engine.catalog import Catalog, Message
 from engine.decision import Decision, Reason, Request, UserState
 from engine.decision_log import from_row, to_row
 from engine.learning import Priors
 from engine.patience import ConstantPatience
 from engine.policy import Drawn, Model, Policy, decide
+from engine.rationing import Rations
 from engine.response import Prior
 from engine.snapshot import Snapshot
 from tests.unit.engine.models import CATALOG, random_context
@@ -59,6 +61,17 @@ def test_the_random_arm_draws_evenly_among_the_harmless_and_silence() -> None:
     counts = Counter(each.decision.action for each in drawn)
     assert 0 == counts["news"]
     assert chisquare([counts[name] for name in ("plain", "offer", "rich", None)]).pvalue > 1e-4
+
+
+def test_a_dear_slot_of_a_budget_takes_nothing_out_of_the_random_arm() -> None:
+    """A slot at 1, twenty times the bound of harm: nobody is harmed by what others might want."""
+    team = parse_team_budgets("1000/1d")
+    rations = Rations(DEAR, team, prices={team[0].name: 1.0})
+    got = draw(Request("u", {}, EVERY, arm=Arm.RANDOM), given=replace(COLD, rations=rations))[
+        0
+    ].decision
+    assert [1.0] * 4 == got.forecasts.scarcity.tolist()
+    assert [0.25, 0.25, 0.25, 0.0] == got.forecasts.propensity.tolist()
 
 
 @settings(max_examples=60, deadline=None)

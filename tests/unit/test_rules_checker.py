@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from engine.arms import Arm
 from engine.decision import Decision, Reason
 from engine.decision_log import contention
 from tests.rules_checker import (
@@ -22,13 +23,24 @@ LIMITS = Limits(
     tags={"sale": ("offer",)},
     transactional=frozenset({"receipt"}),
 )
+WISHES = Limits(
+    channels={"letter": "mail"},
+    tiers={"alarm": 1},
+    quiet=(22, 8),
+    days=frozenset(range(6)),
+    transactional=frozenset({"receipt"}),
+)
+HOUR = 3_600
+NOON = 12 * HOUR
+"""Of a Thursday, in UTC."""
 
 
 def decision(at: float, action: str | None = None, **changes: object) -> Logged:
     """A decision about one user that offered its action alone."""
     plain = contention(f"d{at}", "u", {}, 1.0, at)
     offered = () if action is None else (action,)
-    changed: Decision = replace(plain, action=action, candidates=offered, **changes)  # type: ignore[arg-type]
+    made = {"action": action, "candidates": offered} | changes
+    changed: Decision = replace(plain, **made)  # type: ignore[arg-type]
     return Logged(at, decision=changed)
 
 
@@ -75,14 +87,62 @@ def test_the_fullest_window_is_open_at_one_end_and_without_what_was_taken_back()
     assert 1.5 == fullest_window(stood([*sends, Logged(11, taken_back="d9")]), budget)
 
 
+def test_anything_offered_to_the_holdout_is_found_receipts_too() -> None:
+    held = [decision(0, arm=Arm.HOLDOUT), decision(50, "receipt", arm=Arm.HOLDOUT)]
+    assert ["d50: receipt was offered to the holdout"] == complaints(held, LIMITS)
+
+
 def test_a_transactional_message_passes_and_counts() -> None:
     sends = [decision(0, "a"), decision(1, "receipt"), decision(10, "b")]
     assert ["d10: b was offered against ['cap', 'gap']"] == complaints(sends, LIMITS)
 
 
+def test_a_message_on_a_channel_that_was_left_is_found_transactional_or_not() -> None:
+    left = Logged(0, user="u", consent=("unsubscribe", "push"))
+    sends = [decision(NOON, "receipt"), decision(NOON + 1, "letter")]
+    told = [f"d{NOON}: receipt was offered against ['unsubscribed']"]
+    assert told == complaints([left, *sends], WISHES)
+    back = Logged(1, user="u", consent=("subscribe", ""))
+    assert [] == complaints([left, back, *sends], WISHES)
+
+
+def test_an_unsubscribe_nobody_asked_for_is_found() -> None:
+    barred = decision(NOON, reason=Reason.UNSUBSCRIBED)
+    told = [f"d{NOON}: a user who left nothing is unsubscribed"]
+    assert told == complaints([barred], WISHES)
+    left = Logged(0, user="u", consent=("unsubscribe", ""))
+    assert [] == complaints([left, barred], WISHES)
+
+
+def test_more_than_the_user_wants_is_found() -> None:
+    wish = Logged(0, user="u", tolerance=(1, 10))
+    sends = [decision(NOON, "a"), decision(NOON + 9, "receipt"), decision(NOON + 9.5, "b")]
+    told = [f"d{NOON + 9.5}: b was offered against ['tolerance']"]
+    assert told == complaints([wish, *sends], WISHES)
+    assert [] == complaints([wish, Logged(1, user="u", tolerance=(0, 0)), *sends], WISHES)
+
+
+def test_a_lower_tier_beside_a_higher_one_is_found() -> None:
+    both = decision(NOON, candidates=("a", "alarm"))
+    assert [f"d{NOON}: a was offered against ['lower_tier']"] == complaints([both], WISHES)
+    alone = decision(NOON, candidates=("b",), blocked=(("a", Reason.LOWER_TIER),))
+    assert [f"d{NOON}: a was blocked by lower_tier for nothing"] == complaints([alone], WISHES)
+
+
+def test_the_users_own_clock_is_what_counts() -> None:
+    """Noon in UTC is 23:00 in Sydney; Saturday 20:00 in UTC is Sunday there."""
+    late = decision(NOON, "a", time_zone="Australia/Sydney")
+    assert [f"d{NOON}: a was offered against ['quiet_hours']"] == complaints([late], WISHES)
+    sunday = NOON + 56 * HOUR
+    told = [f"d{sunday}: a was offered against ['day', 'quiet_hours']"]
+    made = decision(sunday, "a", time_zone="Australia/Sydney")
+    assert told == complaints([made], WISHES)
+    assert [] == complaints([decision(sunday, "a", time_zone="UTC")], WISHES)
+
+
 def test_a_send_to_somebody_who_unsubscribed_is_found_until_he_is_back() -> None:
-    left, back = (Logged(0, "u", unsubscribed=gone) for gone in (True, False))
-    assert ["d1: a was offered to somebody who had unsubscribed"] == complaints(
+    left, back = (Logged(0, "u", consent=(kind, "")) for kind in ("unsubscribe", "subscribe"))
+    assert ["d1: a was offered against ['unsubscribed']"] == complaints(
         [left, decision(1, "a"), back, decision(20, "a")], LIMITS
     )
 

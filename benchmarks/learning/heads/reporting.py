@@ -20,7 +20,7 @@ from benchmarks.learning.statistics import Interval, interval
 from engine.outcome import HeadName
 
 BINS: Final = 10
-DRAWN: Final = {SHIPPED: "o-", REFERENCE: "s--", "vw defaults": "^:"}
+DRAWN: Final = {SHIPPED: "C0o-", REFERENCE: "C1s--", "vw defaults": "C2^:"}
 """Learners whose calibration is drawn, and how."""
 
 
@@ -158,7 +158,7 @@ def draw_calibration(traces: Traces, path: Path) -> None:
     figure, axes = plt.subplots(len(traces) // 2, 2, figsize=(10, 2.3 * len(traces)), squeeze=False)
     for axis, ((setting, head), by_name) in zip(axes.flat, traces.items(), strict=True):
         ends: list[float] = []
-        for name in sorted(DRAWN.keys() & by_name.keys()):
+        for name in [name for name in DRAWN if name in by_name]:
             points = np.array(calibration(by_name[name])).clip(1e-5)
             axis.plot(points[:, 0], points[:, 1], DRAWN[name], ms=4, lw=1.2, label=name)
             ends += points.ravel().tolist()

@@ -1,6 +1,6 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent, catalog, order, users_s, idempotency_s, charges)
+--        sent, catalog, order, users_s, idempotency_s, charges, channel)
 --   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
 --      whether a newer catalog than that of the decision is in force
 --
@@ -22,7 +22,7 @@
 local user, tombstone, expected, now, id = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local burden, due, retention = ARGV[6], ARGV[11], ARGV[16]
 local click_end, unsubscribe_end, confirm_by = ARGV[12], ARGV[13], ARGV[14]
-local gain_event, record = ARGV[15], ARGV[17]
+local gain_event, record, channel = ARGV[15], ARGV[17], ARGV[25]
 local contention, send = expected == '', burden ~= ''
 
 if record ~= '' then
@@ -34,7 +34,7 @@ local u = {}
 if not contention then
   u = read_user(user, tombstone)
   local outdated = tonumber(redis.call('GET', CATALOG) or 0) > tonumber(ARGV[20])
-  if outdated or (u[1] or '0') ~= expected or (send and u[6]) then
+  if outdated or (u[1] or '0') ~= expected or (send and not allows(u[6], channel)) then
     u[#u + 1] = outdated
     return u
   end
@@ -74,6 +74,7 @@ end
 if status ~= 'open' then with('s', status) end
 if gain_event ~= 'click' then with('g', gain_event) end
 if send then with('b', '1', 'p', u[4] or '', 'm', (u[1] or 0) + 1) end
+if send and channel ~= DEFAULT_CHANNEL then with('cn', channel) end
 if #spent > 0 then with('c', cmsgpack.pack(spent)) end
 if confirm_by ~= '' then with('o', confirm_by, 'w', '1') end
 if click_end ~= '' then with('ce', click_end) end

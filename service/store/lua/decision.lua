@@ -4,10 +4,10 @@
 -- {sNN}:log         the decision's own entry read; "labels" entries appended
 -- {sNN}:lessons     lessons appended
 -- {sNN}:due         the decision's deadline moved or removed
--- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back
+-- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back; consent
 -- {sNN}:ud:USER     read
 -- {sNN}:b:BUDGET    units of a send that is taken back are refunded
--- {sNN}:tombstones  the user's added on an unsubscribe
+-- {sNN}:tombstones  read; the user's written when his consent changes
 
 local HEADS = { 'click', 'unsubscribe' }
 local FIELD = {
@@ -21,7 +21,7 @@ local LEAST_WEIGHT = 1e-9 -- what rounding leaves of a whole that was taught in 
 
 local function load(id)
   local v = redis.call('HMGET', decision_key(id), 'u', 'a', 'e', 's', 'g', 'h', 'b', 'p', 'o',
-    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm', 'ch')
+    'w', 'i', 'f', 'q', 'n', 'cl', 'ce', 'ct', 'ul', 'ue', 'ut', 'm', 'ch', 'cn')
   if not v[1] then return nil end
   return {
     id = id, key = decision_key(id), user = v[1], at = tonumber(v[2]), entry = v[3],
@@ -29,6 +29,7 @@ local function load(id)
     last_before = v[8], confirm_by = tonumber(v[9]), waits = v[10], done = tonumber(v[11] or 0),
     first = not v[12], clicked = v[13], events = tonumber(v[14] or 0),
     mark = tonumber(v[21]), came = tonumber(v[22]),
+    channel = v[7] and (v[23] or DEFAULT_CHANNEL) or '',
     click = { label = v[15], ends = tonumber(v[16]), taught = tonumber(v[17] or 0) },
     unsubscribe = { label = v[18], ends = tonumber(v[19]), taught = tonumber(v[20] or 0) },
   }
@@ -257,14 +258,47 @@ local function teach_unsubscribe(d, weight, now)
   settle(d, 'unsubscribe', num(weight))
 end
 
--- The user is gone from now on. `weigh(sends)` gives the weights of those that share the blame, by
--- position; labels without a weight are censored. False when the user was gone before.
-local function unsubscribe(user, tombstone, now, named, weigh)
+-- engine.consent.changed, as stored; channel '' is all of them. False: whole.
+local function changed(consent, channel, allow)
+  if channel == '' then return not allow and '-' end
+  local everywhere, exceptions = not consent or consent:sub(1, 1) == '+', {}
+  for exception in (consent or ''):sub(2):gmatch('%S+') do
+    if exception ~= channel then exceptions[#exceptions + 1] = exception end
+  end
+  if allow ~= everywhere then exceptions[#exceptions + 1] = channel end
+  if everywhere and #exceptions == 0 then return false end
+  table.sort(exceptions)
+  return (everywhere and '+' or '-') .. table.concat(exceptions, ' ')
+end
+
+-- The user leaves or joins a channel: what his consent was and what it is.
+local function change_consent(user, tombstone, now, channel, allow)
   local u = read_user(user, tombstone)
-  if u[6] then return false end
-  redis.call('HSET', user_key(user), 'x', '1', 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
-  redis.call('SADD', TOMBSTONES, tombstone)
-  local sends = open_sends(user, now, named)
+  local after = changed(u[6], channel, allow)
+  if after ~= u[6] then
+    redis.call('HSET', user_key(user), 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
+    if after then
+      redis.call('HSET', user_key(user), 'x', after)
+      redis.call('HSET', TOMBSTONES, tombstone, after)
+    else
+      redis.call('HDEL', user_key(user), 'x')
+      redis.call('HDEL', TOMBSTONES, tombstone)
+    end
+  end
+  return u[6], after
+end
+
+-- The user has left a channel. `weigh(sends)` gives the weights of those that share the blame, by
+-- position; labels without a weight are censored. False when he had left it before. What was sent
+-- on channels that he did not leave now stays as it is.
+local function unsubscribe(user, tombstone, now, channel, named, weigh)
+  local before, after = change_consent(user, tombstone, now, channel, false)
+  if before == after then return false end
+  local sends = {}
+  for _, d in ipairs(open_sends(user, now, named)) do
+    local left = allows(before, d.channel) and not allows(after, d.channel)
+    if left or d == named then sends[#sends + 1] = d end
+  end
   local weights = weigh(sends)
   for i, d in ipairs(sends) do
     if weights[i] then

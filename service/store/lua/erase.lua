@@ -3,11 +3,11 @@
 -- {sNN}:u:USER, {sNN}:ud:USER, {sNN}:ue:USER  deleted
 -- {sNN}:d:DECISION, {sNN}:i:NAME              the user's deleted
 -- {sNN}:due         the user's decisions removed
--- {sNN}:tombstones  read: an unsubscribed user's stays
+-- {sNN}:tombstones  read: that of a user who has left a channel stays
 
 local user, tombstone = ARGV[1], ARGV[2]
 
-local left = redis.call('SISMEMBER', TOMBSTONES, tombstone)
+local left = redis.call('HEXISTS', TOMBSTONES, tombstone)
 local decisions, records = 0, 0
 for _, id in ipairs(redis.call('ZRANGE', user_decisions_key(user), 0, -1)) do
   local decision, record = forget(id)

@@ -1,19 +1,20 @@
 -- event(tag; user, tombstone, event_id, kind, now, at, decision, value, half_life, retention,
---       users_s)
+--       users_s, channel, tolerance)
 --   -> 'accepted', 'duplicate', 'late' or 'unknown'
 --
--- decision and value are '' where the event has none.
+-- decision, value, channel and tolerance are '' where the event has none.
 --
 -- {sNN}:ue:USER     ids seen before; this one added
 -- {sNN}:d:DECISION  the decision named; any open one of the user on an unsubscribe
 -- {sNN}:u:USER      written
--- {sNN}:tombstones  read; the user's removed on a subscribe
+-- {sNN}:tombstones  read; the user's written when his consent changes
 -- {sNN}:log         the event appended
 -- and what decision.lua touches
 
 local user, tombstone, event_id, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, decision_id = tonumber(ARGV[5]), ARGV[7]
 local half_life, retention = tonumber(ARGV[9]), tonumber(ARGV[10])
+local channel, tolerance = ARGV[12], ARGV[13]
 
 -- Without a decision these say nothing.
 local NAMES_DECISION = { click = true, sent = true, not_sent = true }
@@ -62,12 +63,14 @@ local function count_click(d)
   redis.call('HINCRBY', user_key(user), 'c', 1)
 end
 
-local function subscribe()
+local function tolerate()
   local u = read_user(user, tombstone)
-  if not u[6] then return end
-  redis.call('SREM', TOMBSTONES, tombstone)
   redis.call('HSET', user_key(user), 'v', (u[1] or 0) + 1, 'f', u[5] or num(now))
-  redis.call('HDEL', user_key(user), 'x')
+  if tolerance == '' then
+    redis.call('HDEL', user_key(user), 'y')
+  else
+    redis.call('HSET', user_key(user), 'y', tolerance)
+  end
 end
 
 local function external_send()
@@ -100,7 +103,7 @@ local d
 if decision_id ~= '' or NAMES_DECISION[kind] then
   d = find_decision()
   if not d then
-    if kind == 'unsubscribe' then unsubscribe(user, tombstone, now, nil, censor_all) end
+    if kind == 'unsubscribe' then unsubscribe(user, tombstone, now, channel, nil, censor_all) end
     redis.call('EXPIRE', user_key(user), ARGV[11])
     return 'unknown'
   end
@@ -122,15 +125,20 @@ if d then
     take_back(d, now, half_life)
   end
 end
+local about_consent = kind == 'unsubscribe' or kind == 'subscribe'
+if about_consent and channel == '' and d then channel = d.channel end
 if kind == 'unsubscribe' then
-  unsubscribe(user, tombstone, now, d, d and weigh_named(d) or weigh_recent)
+  unsubscribe(user, tombstone, now, channel, d, d and weigh_named(d) or weigh_recent)
 elseif kind == 'subscribe' then
-  subscribe()
+  change_consent(user, tombstone, now, channel, true)
+elseif kind == 'tolerance' then
+  tolerate()
 elseif kind == 'external_send' then
   external_send()
 end
 
 redis.call('EXPIRE', user_key(user), ARGV[11])
 redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', decision_id, 'id', event_id,
-  'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status)
+  'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status,
+  'channel', channel, 'tolerance', tolerance)
 return status

@@ -1,6 +1,8 @@
--- import_unsubscribed(tag; now, users_s, user, tombstone, ...) -> how many were not unsubscribed before
+-- import_unsubscribed(tag; now, users_s, channel, user, tombstone, ...)
+--   -> how many were not off it before
 --
--- What is open of their sends is censored: silence after an opt-out elsewhere is no sign of content.
+-- channel is '' for all of them. What is open of their sends is censored: silence after an opt-out
+-- elsewhere is no sign of content.
 --
 -- {sNN}:u:USER      written
 -- {sNN}:tombstones  read
@@ -9,8 +11,8 @@
 local function censor_all() return {} end
 
 local marked = 0
-for i = 3, #ARGV, 2 do
-  if unsubscribe(ARGV[i], ARGV[i + 1], tonumber(ARGV[1]), nil, censor_all) then
+for i = 4, #ARGV, 2 do
+  if unsubscribe(ARGV[i], ARGV[i + 1], tonumber(ARGV[1]), ARGV[3], nil, censor_all) then
     marked = marked + 1
   end
   redis.call('EXPIRE', user_key(ARGV[i]), ARGV[2])

@@ -10,6 +10,8 @@ local TAG = KEYS[1]
 local DUE, LESSONS, LOG = TAG .. ':due', TAG .. ':lessons', TAG .. ':log'
 local TOMBSTONES, CATALOG = TAG .. ':tombstones', TAG .. ':catalog'
 
+local DEFAULT_CHANNEL = 'push'
+
 local function user_key(user) return TAG .. ':u:' .. user end
 local function user_decisions_key(user) return TAG .. ':ud:' .. user end
 local function user_events_key(user) return TAG .. ':ue:' .. user end
@@ -32,12 +34,23 @@ local function left(a) return a[1] - a[2] - a[3] end
 -- Lua's own tostring keeps 14 digits; a time or a burden needs 17.
 local function num(x) return string.format('%.17g', x) end
 
--- version, burden, burden_at, last_send_at, first_seen_at, unsubscribed, decisions, sends, clicks,
--- history
+-- version, burden, burden_at, last_send_at, first_seen_at, consent, decisions, sends, clicks,
+-- history, tolerance
 local function read_user(user, tombstone)
-  local u = redis.call('HMGET', user_key(user), 'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r')
-  if not u[6] and redis.call('SISMEMBER', TOMBSTONES, tombstone) == 1 then u[6] = '1' end
+  local u = redis.call('HMGET', user_key(user),
+    'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r', 'y')
+  if not u[6] then u[6] = redis.call('HGET', TOMBSTONES, tombstone) end
   return u
+end
+
+-- engine.consent.allows: `consent` as stored (false: whole).
+local function allows(consent, channel)
+  if not consent then return true end
+  local everywhere = consent:sub(1, 1) == '+'
+  for exception in consent:sub(2):gmatch('%S+') do
+    if exception == channel then return not everywhere end
+  end
+  return everywhere
 end
 
 -- engine.history.with_send: `history` as stored (false: none) and one more send at `now`.

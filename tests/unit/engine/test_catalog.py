@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from engine.catalog import LONGEST_ID, MOST_ATTRIBUTES, Catalog, Message, parse_message
+from engine.consent import NOWHERE
 from engine.decision import Reason
 from engine.eligibility import Asking, eligible
 from engine.errors import BadInput
@@ -92,5 +93,5 @@ def test_a_message_named_twice_is_one_candidate() -> None:
 
 
 def test_nothing_may_be_sent_to_who_has_unsubscribed() -> None:
-    left = eligible(CATALOG, ["plain", "ghost"], Rules(), Asking(NOW, unsubscribed=True))
+    left = eligible(CATALOG, ["plain", "ghost"], Rules(), Asking(NOW, consent=NOWHERE))
     assert ((), (), Reason.UNSUBSCRIBED) == (left.candidates, left.blocked, left.barred)

@@ -1,12 +1,13 @@
 """Each hard rule alone: what it blocks, until when, and what passes it."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from engine.catalog import Catalog, Message
+from engine.consent import EVERYWHERE, NOWHERE, Consent, parse_consent
 from engine.decision import Reason
 from engine.eligibility import Asking, eligible
 from engine.history import BY_OTHERS, History, Send
@@ -53,7 +54,7 @@ def test_the_kill_switch_bars_every_message() -> None:
 
 
 def test_who_has_unsubscribed_gets_not_even_a_receipt() -> None:
-    left = eligible(THREE, ["receipt"], NONE, Asking(NOW, unsubscribed=True))
+    left = eligible(THREE, ["receipt"], NONE, Asking(NOW, consent=NOWHERE))
     assert ((), Reason.UNSUBSCRIBED) == (left.candidates, left.barred)
 
 
@@ -164,6 +165,23 @@ def test_a_cap_knows_no_midnight_in_any_zone() -> None:
     assert {"sale": Reason.CAP, "news": Reason.CAP} == found
 
 
+@pytest.mark.parametrize(
+    ("clocks_change", "free_at"), [("2026-03-29", "13:00"), ("2026-10-25", "11:00")]
+)
+def test_a_cap_of_a_day_lasts_24_hours_though_clocks_change(
+    clocks_change: str, free_at: str
+) -> None:
+    """Berlin: from 12:00 the day before, 24 hours end at 13:00 in spring and at 11:00 in autumn."""
+    zone = ZoneInfo("Europe/Berlin")
+    free = datetime.fromisoformat(f"{clocks_change}T{free_at}").replace(tzinfo=zone)
+    noon = datetime.combine(free.date() - timedelta(days=1), time(12), zone)
+    history = (Send(noon.timestamp(), "news", (), 1),)
+    rules = Rules(caps=(Cap(1, DAY),))
+    held = blocked(THREE, rules, Asking(free.timestamp() - 1, {}, zone, history))
+    assert {"sale": Reason.CAP, "news": Reason.CAP} == held
+    assert {} == blocked(THREE, rules, Asking(free.timestamp(), {}, zone, history))
+
+
 def test_a_user_who_changes_zone_gets_no_slot_back() -> None:
     rules = Rules(caps=(Cap(1, DAY),))
     for zone in ("Pacific/Kiritimati", "Pacific/Niue"):
@@ -235,3 +253,34 @@ def test_unknown_messages_are_told_beside_the_blocked() -> None:
         left.candidates,
         left.blocked,
     )
+
+
+LETTER = Message(id="letter", channel="email")
+PUSH_LEFT = Consent(everywhere=True, exceptions=frozenset({"push"}))
+
+
+def test_a_channel_that_was_left_blocks_its_messages_receipts_too() -> None:
+    found = blocked(catalog(SALE, RECEIPT, LETTER), NONE, Asking(NOW, consent=PUSH_LEFT))
+    assert {"sale": Reason.UNSUBSCRIBED, "receipt": Reason.UNSUBSCRIBED} == found
+
+
+def test_where_every_message_asked_for_is_on_a_channel_left_all_are_barred() -> None:
+    left = eligible(catalog(SALE, LETTER), ["sale"], NONE, Asking(NOW, consent=PUSH_LEFT))
+    assert ((), (), Reason.UNSUBSCRIBED) == (left.candidates, left.blocked, left.barred)
+
+
+def test_what_a_user_wants_is_a_cap_that_receipts_pass() -> None:
+    asking = Asking(NOW, history=sent(1, 20), tolerance=Cap(2, DAY))
+    both = {"sale": Reason.TOLERANCE, "news": Reason.TOLERANCE}
+    assert both == blocked(THREE, NONE, asking)
+    assert {} == blocked(THREE, NONE, replace(asking, tolerance=Cap(2, 20 * HOUR)))
+
+
+def test_leaving_and_joining_channels() -> None:
+    """All left, one joined: an exception; the same one left again: none is left over."""
+    one = NOWHERE.changed("push", allow=True)
+    assert (True, False) == (one.allows("push"), one.allows("email"))
+    assert NOWHERE == one.changed("push", allow=False)
+    assert "-push" == str(one)
+    for consent in (one, NOWHERE, EVERYWHERE, PUSH_LEFT.changed("a", allow=False)):
+        assert consent == parse_consent(str(consent))

@@ -15,7 +15,8 @@ from engine.evaluation.by_arm import ArmUsers, Moments, differences, sample_rati
 from engine.evaluation.log import Prices
 from engine.evaluation.readers.arm_users import arm_users
 from engine.evaluation.readers.decision_log import decision_log
-from service.comparing_arms import compare_arms
+from service.comparing_arms import compare_arms, known_shares
+from tests.unit.service.harness import settings
 
 PRICES = Prices(click=1.0, unsubscribe=10.0)
 
@@ -218,6 +219,17 @@ def test_the_command_prints_what_was_brought_and_writes_it(
     assert told["sample_ratio_p"] > 1e-3
     compare_arms(path, PRICES, Shares(holdout=0.2, business_as_usual=0.05), None, None)
     assert "WARNING: the arms' users do not fit their shares" in capsys.readouterr().out
+
+
+def test_shares_come_from_the_command_the_file_or_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "forbear.yaml"
+    file.write_text("arms:\n  shares: {holdout: 0.2}\n")
+    environment = settings(arms="holdout:0.1")
+    both = settings(arms="holdout:0.1", config=file)
+    assert Shares(holdout=0.1) == known_shares(environment, None)
+    assert Shares(holdout=0.2) == known_shares(both, None)
+    assert Shares(holdout=0.3) == known_shares(both, "holdout:0.3")
+    assert known_shares(settings(), None) is None
 
 
 def test_a_time_without_an_offset_is_refused(tmp_path: Path) -> None:

@@ -111,6 +111,8 @@ async def test_a_user_never_seen_has_the_state_every_user_starts_with(running: W
         "user_id": "nobody",
         "burden": 0.0,
         "unsubscribed": False,
+        "consent": {"others": True},
+        "tolerance": None,
         "decisions": 0,
         "sends": 0,
         "clicks": 0,

@@ -8,6 +8,7 @@ from unittest.mock import MagicMock
 
 import pytest
 
+from service import background
 from service.configuration.watched_file import WatchedFile
 from tests.unit.service.harness import SwitchableStore, Worker, new_store, settings, worker
 
@@ -161,3 +162,14 @@ async def test_no_rules_are_not_the_rules_of_a_file_with_a_fault(path: Path) -> 
         await look(running)
         assert 200 == (await running.client.get("/readyz")).status_code
         assert "sale" == (await running.decide()).json()["action"]
+
+
+async def test_a_monitor_sees_the_version_and_that_the_file_waits(path: Path) -> None:
+    async with watching(path) as running:
+        write(path, "prices: {valeu: 3}\n")
+        await look(running)
+        await background.refresh(running.held)
+        told = (await running.client.get("/metrics")).text
+        version = await running.store.configuration_version()
+        assert f"forbear_configuration_version {version}.0" in told
+        assert "forbear_configuration_file_faults 1.0" in told
