@@ -36,10 +36,13 @@ def test_nothing_is_known_in_the_first_slices_so_nothing_is_charged() -> None:
 
 
 def test_the_price_is_the_bid_at_which_the_expected_takers_are_the_slots_left() -> None:
-    """Bids 0.01 to 1.00, ten slots for a hundred users: the price is the tenth best bid, 0.91."""
+    """Bids 0.01 to 1.00, ten slots for a hundred users: the best bid that gets none is 0.90.
+
+    The price is the lower end of that bid's class, 1% wide.
+    """
     demand = after_a_day(HUNDRED)
-    assert 0.9 <= demand.price(10, 10, NOON + DAY) <= 0.91
-    assert 0.49 <= demand.price(50, 50, NOON + DAY) <= 0.51
+    assert 0.90 / 1.01 < demand.price(10, 10, NOON + DAY) <= 0.90
+    assert 0.50 / 1.01 < demand.price(50, 50, NOON + DAY) <= 0.50
 
 
 def test_a_budget_that_is_enough_for_everybody_costs_nothing() -> None:
