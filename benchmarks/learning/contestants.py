@@ -44,7 +44,7 @@ FLAT: Final = Axis(
 GAP: Final = Axis("gap_days", (0.2, 0.5, 1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30), 4)
 BELIEF: Final = Axis("click_rate_before", (0.005, 0.02, 0.1, 0.2, 0.4), 0.1)
 CAUTION: Final = Axis("caution", (0.0, 1.0), 0.0)
-"""1: with the abstain reward and the pessimism that the engine has by default; 0: with neither."""
+"""1: with all the ways to hold back that the engine has by default; 0: with none."""
 STEP: Final = Axis("learning_rate", (0.1, 0.5, 2.0, 5.0, 15.0), 0.5)
 
 

@@ -15,6 +15,7 @@ from benchmarks.learning.ledger import DAY, Lessons, windows_of
 from engine.catalog import Catalog
 from engine.catalog import Message as CatalogMessage
 from engine.decision import Decision, Request, UserState
+from engine.exploration import Thompson
 from engine.learning import Learner, Priors, teaching
 from engine.patience import ConstantPatience
 from engine.policy import Drawn, Model, Policy, decide
@@ -24,8 +25,13 @@ from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints
 
 
 def asserted(world: Population, leave: float, flat: float, caution: float) -> Policy:
-    """Costs L and F; with `caution` 1 the engine's abstain reward and pessimism, with 0 neither."""
+    """Costs L and F; with `caution` 1 all of the engine's ways to hold back, with 0 none.
+
+    Those are its abstain reward, its pessimism, and the small noise with which silence is weighed:
+    a flat cost that is above all gains believed at first would never send, and so never learn.
+    """
     return Policy(
+        explorer=Thompson() if caution else Thompson(haste=None),
         patience=ConstantPatience(leave, flat),
         rho=caution,
         pessimism=Policy().pessimism * caution,
