@@ -32,7 +32,9 @@ NEWS: Final = 0.5
 GROWTH: Final = math.log(1.01)
 """Width of a class of bids: 1%."""
 LEAST_BID: Final = 1e-9
+ROUNDING: Final = 1e-9
 MOST_KAPPA: Final = 50.0
+"""However little is known, exploring spends no more than so many times what bids explain."""
 
 
 class Bid(msgspec.Struct, frozen=True, array_like=True):
@@ -148,7 +150,7 @@ class Demand(msgspec.Struct):
         units = rate * self.known / kappa
         for group in sorted(self.bids, reverse=True):
             units -= self.bids[group]
-            if units < 0:
+            if units < -ROUNDING * self.known:
                 return math.exp(group * GROWTH)  # its lower end: equal bids are all served or none
         return 0.0
 

@@ -18,6 +18,16 @@ BY_OTHERS = "(somebody else)"
 
 
 @dataclass(frozen=True)
+class Allowed:
+    """A budget over all users, in sends or money: at most `most` in any `time` seconds."""
+
+    most: float
+    time: float
+    costs: Mapping[str, float]
+    """Of each message that draws on it."""
+
+
+@dataclass(frozen=True)
 class Limits:
     """The rules in plain numbers; times in seconds."""
 
@@ -233,6 +243,32 @@ def _broken(message: str, at: float, before: list[Sent], limits: Limits) -> set[
             if len([one for one in tagged if one.at > at - time]) >= most:
                 broken.add("tag_cap")
     return broken
+
+
+def stood(log: Iterable[Logged]) -> list[Sent]:
+    """The sends that were not taken back."""
+    log = list(log)
+    back = {entry.taken_back for entry in log}
+    return [
+        Sent(entry.at, entry.decision.action, entry.decision.decision_id)
+        for entry in log
+        if entry.decision and entry.decision.action and entry.decision.decision_id not in back
+    ]
+
+
+def fullest_window(sends: list[Sent], budget: Allowed) -> float:
+    """The most that was spent in any window, one end of it open, as the service rolls."""
+    spent = sorted(
+        (one.at, budget.costs[one.message]) for one in sends if one.message in budget.costs
+    )
+    most, total, first = 0.0, 0.0, 0
+    for at, cost in spent:
+        total += cost
+        while spent[first][0] <= at - budget.time:
+            total -= spent[first][1]
+            first += 1
+        most = max(most, total)
+    return most
 
 
 def _crowded(sends: list[Sent], limits: Limits) -> list[str]:

@@ -9,7 +9,7 @@ no deferred sends.
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from engine.decision import Decision, Request, UserState
 from engine.learning import Learner, Lesson, Priors
 from engine.outcome import REST, HeadName, Slice, Windows, slices
 from engine.policy import Drawn, Model, Policy, decide
+from engine.rationing import Rations
 from engine.worlds.world import ABSTAIN_INDEX, CLICK, Batch, Events, Ints, World
 
 DAY_S = 86400.0
@@ -185,4 +186,13 @@ class ForbearPolicy:
         for i in self._rng.permutation(len(lessons)):
             self.learner.learn(lessons[i])
         version = self._model.snapshot.version + 1
-        self._model = Model(self._policy, self.learner.snapshot(version), self._model.catalog)
+        self._model = replace(self._model, snapshot=self.learner.snapshot(version))
+
+    @property
+    def catalog(self) -> Catalog:
+        """The world's messages."""
+        return self._model.catalog
+
+    def ration(self, rations: Rations) -> None:
+        """Take up budgets and their prices."""
+        self._model = replace(self._model, rations=rations)

@@ -5,7 +5,15 @@ from dataclasses import replace
 from engine.arms import Arm
 from engine.decision import Decision, Reason
 from engine.decision_log import contention
-from tests.rules_checker import Limits, Logged, complaints, overspent
+from tests.rules_checker import (
+    Allowed,
+    Limits,
+    Logged,
+    complaints,
+    fullest_window,
+    overspent,
+    stood,
+)
 
 LIMITS = Limits(
     gap=10,
@@ -68,6 +76,15 @@ def test_what_others_sent_counts_and_what_was_taken_back_does_not() -> None:
     assert ["d5: a was offered against ['gap']"] == complaints([external, decision(5, "a")], LIMITS)
     taken_back = [decision(0, "a"), Logged(1, taken_back="d0"), decision(5, "a")]
     assert [] == complaints(taken_back, LIMITS)
+
+
+def test_the_fullest_window_is_open_at_one_end_and_without_what_was_taken_back() -> None:
+    """Two a and one c within 10 s: 1 + 1 + 0.5; exactly 10 s apart is another window."""
+    budget = Allowed(2, 10, {"a": 1, "c": 0.5})
+    sends = [decision(0, "a"), decision(9, "a"), decision(9.5, "c"), decision(9.5, "else")]
+    assert 2.5 == fullest_window(stood(sends), budget)
+    assert 2 == fullest_window(stood([*sends[:2], decision(10, "a")]), budget)
+    assert 1.5 == fullest_window(stood([*sends, Logged(11, taken_back="d9")]), budget)
 
 
 def test_anything_offered_to_the_holdout_is_found_receipts_too() -> None:

@@ -1,0 +1,1 @@
+"""Budgets of sends: at a price, or first come, first served."""
