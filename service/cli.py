@@ -191,6 +191,17 @@ def arms(
     compare_arms(log, prices, known_shares(_settings(), shares), since, json)
 
 
+@app.command("half-life")
+def half_life(
+    log: Annotated[Path, typer.Argument(help="An exported log.")],
+    most: Annotated[int, typer.Option(min=1, help="The latest sends that are used.")] = 50_000,
+) -> None:
+    """Say which half-life of the burden the log speaks for."""
+    from service.choosing_half_life import choose_half_life
+
+    choose_half_life(log, _settings().burden_half_life_s, most)
+
+
 @app.command()
 def demo(
     hillstrom: Annotated[

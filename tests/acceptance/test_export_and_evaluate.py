@@ -64,6 +64,17 @@ def test_the_exported_log_can_be_evaluated(
     assert "<svg" in page.read_text()
 
 
+@pytest.mark.parametrize("name", ["log.jsonl", "log.parquet"])
+def test_half_lives_can_be_compared_on_the_exported_log(
+    exported: tuple[Path, Outcome, LocalService], name: str
+) -> None:
+    folder, _, service = exported
+    ran = forbear(service, "half-life", folder / name, "--most", "200")
+    assert 0 == ran.returncode, ran.stderr
+    assert "200 settled sends" in ran.stdout
+    assert "days  " in ran.stdout.split("in use")[1]
+
+
 def test_a_gate_that_is_closed_says_why(
     exported: tuple[Path, Outcome, LocalService],
 ) -> None:
