@@ -51,7 +51,16 @@ class Charge:
 
 def parse_budgets(text: str, owner: str) -> tuple[Budget, ...]:
     """Budgets as written, e.g. "1000/1d cost:50/7d"; nothing written is none."""
-    return tuple(_budget(part, text, owner) for part in text.split())
+    budgets: dict[str, Budget] = {}
+    for part in text.split():
+        one = _budget(part, text, owner)
+        if one.name in budgets:
+            raise BadInput(
+                f"budget {part[:40]!r} of {text[:80]!r} is the second for the same time; expected "
+                "one for sends and one for money in each time: keep the smaller one"
+            )
+        budgets[one.name] = one
+    return tuple(budgets.values())
 
 
 def parse_team_budgets(text: str) -> tuple[Budget, ...]:
@@ -77,4 +86,4 @@ def _budget(part: str, text: str, owner: str) -> Budget:
             "from 1s to 31d, such as 1000/1d or cost:250.5/7d: correct it (to stop sending, pause)"
         )
     limit = round(amount * MONEY) if money else int(amount)
-    return Budget(f"{owner}/{'cost' if money else 'sends'}/{period:g}", limit, period, money)
+    return Budget(f"{owner}/{'cost' if money else 'sends'}/{period:.0f}", limit, period, money)

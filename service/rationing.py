@@ -4,6 +4,9 @@ A question whose shard lacks units waits for one exchange with the ledger. When 
 nothing left, idle units of all shards are called back, and then this worker asks no more for a
 moment (`BINS`-th of the period: units come back no faster).
 
+Where a limit was lowered, shards may hold more than the new one allows; the next round, a second
+later, calls that back.
+
 What decisions bid and spend is gathered here and joined every second with what other workers know,
 so all of them set the same price: who was slower joins again. A worker that dies takes a second's
 bids with it; what was spent is on the shards.
@@ -45,7 +48,7 @@ class Rationing:
         self._store, self._live = store, live
         self._notes: dict[str, list[Note]] = defaultdict(list)
         self._rest_until: dict[str, float] = {}
-        self._reported: dict[str, float] = {}
+        self._reported: dict[Budget, float] = {}
         self._settled: dict[str, Settled] = {}
 
     async def fetch(
@@ -90,9 +93,9 @@ class Rationing:
         budgets = model.rations.budgets
         for name, budget in budgets.items():
             every = min(REPORT_AT_MOST_S, max(REPORT_AT_LEAST_S, budget.period / BINS))
-            if not 0.0 <= now - self._reported.get(name, -every) < every:
-                self._settled[name] = await self._store.settle(budget, now, {})
-                self._reported[name] = now
+            if not 0.0 <= now - self._reported.get(budget, -every) < every:
+                self._settled[name] = await self._reports(budget, now)
+                self._reported[budget] = now
                 if self._settled[name].free > 0:
                     self._rest_until.pop(name, None)
         known = await self._joined(budgets, now)
@@ -103,14 +106,21 @@ class Rationing:
             }
         )
 
+    async def _reports(self, budget: Budget, now: float) -> Settled:
+        """Report all shards; call back what they hold beyond a limit that was lowered."""
+        settled = await self._store.settle(budget, now, {})
+        if settled.free < min(0, settled.left):
+            settled = await self._store.settle(budget, now, {}, recall=True)
+        return settled
+
     def due(self, now: float) -> bool:
         """Whether a moving clock has made prices or reports old."""
         model = self._live.model
         if model is None:
             return False
         return any(
-            now >= self._reported.get(name, 0.0) + budget.period / BINS
-            for name, budget in model.rations.budgets.items()
+            now >= self._reported.get(budget, 0.0) + budget.period / BINS
+            for budget in model.rations.budgets.values()
         )
 
     async def _joined(self, budgets: Mapping[str, Budget], now: float) -> dict[str, Demand]:

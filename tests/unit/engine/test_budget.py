@@ -52,6 +52,17 @@ def test_a_budget_that_cannot_be_kept_is_refused_in_one_sentence(text: str) -> N
         parse_team_budgets(text)
 
 
+@pytest.mark.parametrize("text", ["5/1d 10/24h", "cost:5/7d 3/7d cost:6.5/7d"])
+def test_of_two_budgets_for_one_time_none_is_passed_over_in_silence(text: str) -> None:
+    with pytest.raises(BadInput, match="is the second for the same time; expected one for sends"):
+        parse_team_budgets(text)
+
+
+def test_budgets_whose_times_hardly_differ_are_kept_apart() -> None:
+    one, other = parse_team_budgets("5/2678400s 4/2678399s")
+    assert ("team/sends/2678400", "team/sends/2678399") == (one.name, other.name)
+
+
 def test_a_message_lacks_budget_where_any_of_its_budgets_is_short() -> None:
     """0.5 of money and one send for the sale, 0.25 for the digest; a receipt lacks nothing."""
     held = {SALE: Allowance(granted=1), MONEY: Allowance(granted=250_000)}

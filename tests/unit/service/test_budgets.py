@@ -66,6 +66,16 @@ async def test_transactional_messages_are_sent_and_count() -> None:
     assert 1 == await sends(held, range(30, 31), messages=("receipt",))
 
 
+async def test_a_lowered_budget_binds_what_shards_hold_already() -> None:
+    """Each grant of 1000 is 3, so the 40 users' shards have units for 40 more; 50 leave ten."""
+    store = new_store()
+    held = await started(store, budgets="1000/1d")
+    assert 40 == await sends(held, range(40))
+    lower = {"rules": b'{"budgets": "50/1d"}'}
+    await store.configure(Change("test", 0.0, lower))
+    assert 10 == await sends(held, range(40))
+
+
 async def test_a_messages_own_budget_leaves_the_others_alone() -> None:
     store = new_store()
     held = await started(store)
