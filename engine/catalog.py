@@ -21,7 +21,7 @@ from engine.context import Hashes, Slots, name_hash
 from engine.decision import ABSTAIN, Floats, Value
 from engine.errors import BadInput
 from engine.history import LONGEST_WINDOW_S
-from engine.rules import TAG
+from engine.rules import TAG_ALONE
 from engine.windows import Window
 
 LONGEST_ID = 128
@@ -41,11 +41,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     id: str
     attributes: Mapping[str, Value] = {}
     """Facts that other messages share: category, tone, discount band. Numbers act as labels."""
-    channel: Annotated[str, msgspec.Meta(pattern=f"^{TAG}$")] = DEFAULT_CHANNEL
+    channel: Annotated[str, msgspec.Meta(pattern=TAG_ALONE)] = DEFAULT_CHANNEL
     """How it reaches a user, who may leave each channel by itself."""
     send_cost: float | None = None
     """Cost of one send, in the unit of value; None takes the configured one."""
-    tags: tuple[Annotated[str, msgspec.Meta(pattern=f"^{TAG}$")], ...] = ()
+    tags: tuple[Annotated[str, msgspec.Meta(pattern=TAG_ALONE)], ...] = ()
     """What the team's tag caps count by."""
     paused: bool = False
     starts: Annotated[datetime, msgspec.Meta(tz=True)] | None = None

@@ -4,10 +4,10 @@ A rule removes candidates before anything is scored; it never enters learning as
 removal has a reason from `decision.Reason`: the first rule that holds, in the order below, and the
 time at which this rule lets the message go, where time alone does that.
 
-A transactional message passes days, quiet hours, gap and caps, the user's own too, never an
-unsubscribe from its channel. It is a send like any other afterwards: the user's patience and slots
-are spent by it. A user held out for measurement gets nothing at all, not even that: what nobody may
-miss must not depend on the answer.
+A transactional message passes days, quiet hours, gap, caps, the user's own too, and budgets, never
+an unsubscribe from its channel. It is a send like any other afterwards: the user's patience and
+slots are spent by it. A user held out for measurement gets nothing at all, not even that: what
+nobody may miss must not depend on the answer.
 
 Tiers are lexicographic and come last: where any message passes all other rules, those of a lower
 tier than the highest of them are no candidates. A tier says who goes first, not that something is

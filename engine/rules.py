@@ -17,6 +17,8 @@ from engine.quiet_hours import QuietHours
 from engine.week import Week
 
 TAG: Final = r"[A-Za-z0-9_.-]{1,64}"
+TAG_ALONE: Final = rf"^{TAG}$(?!\n)"
+"""For a schema: `$` alone would let a line end follow."""
 MOST_PER_CAP: Final = 100
 TOLERANCE: Final = "tolerance_per_week"
 """The context key of the sends a week that the user himself wants."""

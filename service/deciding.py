@@ -36,7 +36,7 @@ from service.answers import answer_body, fallback_body
 from service.clock import Clock
 from service.live import Live
 from service.problems import Kind, Problem
-from service.rationing import Rationing
+from service.rationing import Lack, Rationing
 from service.store.keys import shard_of
 from service.store.protocol import (
     Commit,
@@ -373,13 +373,13 @@ def _request(
     )
 
 
-def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[str, int]]:
-    """Shard -> budget -> the most units that a message of these requests lacks."""
-    lacking: dict[int, dict[str, int]] = {}
+def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[str, Lack]]:
+    """Shard -> budget -> the units that these requests lack."""
+    lacking: dict[int, dict[str, Lack]] = {}
     for request in requests if rations.budgets else ():
         for name, units in rations.lacking(request.blocked).items():
             of_shard = lacking.setdefault(shard_of(request.user_id), {})
-            of_shard[name] = max(units, of_shard.get(name, 0))
+            of_shard[name] = of_shard.get(name, Lack()).and_of(units)
     return lacking
 
 

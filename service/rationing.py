@@ -14,6 +14,7 @@ bids with it; what was spent is on the shards.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -30,6 +31,19 @@ REPORT_AT_LEAST_S, REPORT_AT_MOST_S = 1.0, 10.0
 TRIES = 5
 _decode = msgspec.msgpack.Decoder(dict[str, Demand]).decode
 _encode = msgspec.msgpack.Encoder().encode
+
+
+class Lack(NamedTuple):
+    """Units that questions to one shard lack of one budget."""
+
+    most: int = 0
+    """Of a single question."""
+    sum: int = 0
+    """Of all of them: a batch would else come back for one after the other."""
+
+    def and_of(self, units: int) -> "Lack":
+        """With one more question."""
+        return Lack(max(self.most, units), self.sum + units)
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -52,24 +66,30 @@ class Rationing:
         self._settled: dict[str, Settled] = {}
 
     async def fetch(
-        self, rations: Rations, lacking: Mapping[int, Mapping[str, int]], now: float
+        self, rations: Rations, lacking: Mapping[int, Mapping[str, Lack]], now: float
     ) -> bool:
         """Ask the ledger for what shards lack (shard -> budget -> units); whether it was asked."""
-        needed: dict[str, dict[int, int]] = defaultdict(dict)
-        for shard, units_of in lacking.items():
-            for name, units in units_of.items():
-                if units <= rations.budgets[name].limit and now >= self._rest_until.get(name, 0.0):
-                    needed[name][shard] = units
+        needed: dict[str, dict[int, Lack]] = defaultdict(dict)
+        for shard, lack_of in lacking.items():
+            for name, lack in lack_of.items():
+                limit = rations.budgets[name].limit
+                if lack.most <= limit and now >= self._rest_until.get(name, 0.0):
+                    needed[name][shard] = Lack(lack.most, min(lack.sum, limit))
         for name, by_shard in needed.items():
             await self._granted(rations.budgets[name], by_shard, now)
         return bool(needed)
 
-    async def _granted(self, budget: Budget, needed: Mapping[int, int], now: float) -> None:
+    async def _granted(self, budget: Budget, lacks: Mapping[int, Lack], now: float) -> None:
+        """Units for all questions of a shard; where there are not so many, for one of them."""
+        needed = {shard: lack.sum for shard, lack in lacks.items()}
         settled = await self._store.settle(budget, now, needed)
         if settled.unmet:
             settled = await self._store.settle(budget, now, needed, recall=True)
-            if settled.unmet:
-                self._rest_until[budget.name] = now + max(LEAST_REST_S, budget.period / BINS)
+        fewer = {shard: lacks[shard].most for shard in settled.unmet}
+        if any(units < needed[shard] for shard, units in fewer.items()):
+            settled = await self._store.settle(budget, now, fewer)
+        if settled.unmet:
+            self._rest_until[budget.name] = now + max(LEAST_REST_S, budget.period / BINS)
         self._settled[budget.name] = settled
 
     def spent_up(self, rations: Rations) -> frozenset[str]:

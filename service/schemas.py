@@ -11,7 +11,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from engine.catalog import Message
 from engine.condition import Condition
-from engine.rules import TAG
+from engine.rules import TAG_ALONE
 from engine.windows import Window
 from service.store.protocol import EventStatus, EventType
 
@@ -30,7 +30,7 @@ UserId: TypeAlias = Annotated[Name, Meta(examples=["u42"])]
 Candidates: TypeAlias = Annotated[
     list[Name], Meta(max_length=MOST_CANDIDATES, examples=[["spring_sale", "digest"]])
 ]
-Channel: TypeAlias = Annotated[str, Meta(pattern=f"^{TAG}$", examples=["push"])]
+Channel: TypeAlias = Annotated[str, Meta(pattern=TAG_ALONE, examples=["push"])]
 CapText: TypeAlias = Annotated[str, Meta(max_length=24, examples=["2/7d"])]
 ZoneName: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_+\-/]{1,64}$")]
 Time: TypeAlias = Annotated[datetime, Meta(tz=True, examples=["2026-11-22T10:00:00Z"])]

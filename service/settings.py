@@ -249,6 +249,8 @@ class Settings(BaseSettings):
         waits = (self.click_window_s, self.unsubscribe_window_s, self.confirm_window_s)
         if self.retention_s <= max(waits):
             raise ValueError("retention_s: expected more than the longest window")
+        if self.idempotency_s > self.retention_s:  # an erasure finds a record by its decision
+            raise ValueError("idempotency_s: expected no more than retention_s")
         if self.log_retention_s < self.retention_s + DAY:
             raise ValueError("log_retention_s: expected retention_s and a day more, or longer")
         if self.user_retention_s < self.retention_s:

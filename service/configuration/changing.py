@@ -33,16 +33,18 @@ class Author:
     """None: whichever is in force."""
 
 
-async def put_message(store: Store, message: Message, author: Author) -> bool:
-    """Write a message; True if it is new."""
+async def put_message(store: Store, message: Message, author: Author) -> tuple[int, bool]:
+    """Write a message; the version it is in force as, and whether it is new."""
     name = MESSAGE + message.id
-    return name not in (await _change(store, {name: message.to_json()}, author)).before
+    changed = await _change(store, {name: message.to_json()}, author)
+    return changed.version, name not in changed.before
 
 
-async def delete_message(store: Store, message_id: str, author: Author) -> bool:
-    """Remove a message; False if there was none."""
+async def delete_message(store: Store, message_id: str, author: Author) -> int | None:
+    """Remove a message; the version without it, None if there was none."""
     name = MESSAGE + message_id
-    return name in (await _change(store, {name: None}, author)).before
+    changed = await _change(store, {name: None}, author)
+    return changed.version if name in changed.before else None
 
 
 async def set_paused(store: Store, author: Author, *, paused: bool) -> None:

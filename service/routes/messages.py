@@ -57,9 +57,9 @@ async def put_message(request: Request, message_id: str) -> Response:
     message = parse_message(message_id, body)
     _check_room(await _catalog(request), message_id)
     held = services(request)
-    new = await changing.put_message(held.store, message, author(request, caller, held))
+    version, new = await changing.put_message(held.store, message, author(request, caller, held))
     await held.live.refresh()
-    return json_answer(message, 201 if new else 200, etag(held.live.catalog.version))
+    return json_answer(message, 201 if new else 200, etag(version))
 
 
 @router.delete(
@@ -72,10 +72,11 @@ async def delete_message(request: Request, message_id: str) -> Response:
     caller = await authorize(request, Scope.ADMIN)
     held = services(request)
     made_by = author(request, caller, held)
-    if not await changing.delete_message(held.store, message_id, made_by):
+    version = await changing.delete_message(held.store, message_id, made_by)
+    if version is None:
         raise _unknown(message_id)
     await held.live.refresh()
-    return Response(status_code=204)
+    return Response(status_code=204, headers=etag(version))
 
 
 async def _catalog(request: Request) -> Catalog:

@@ -7,7 +7,7 @@ from service.auth import Scope
 from service.configuration.changing import set_paused
 from service.openapi import declared
 from service.routes.answering import json_answer
-from service.routes.versions import author
+from service.routes.versions import IF_MATCH, author, etag
 from service.schemas import PauseAnswer
 from service.services import authorize, services
 
@@ -24,7 +24,9 @@ async def get_pause(request: Request) -> Response:
 
 
 @router.put(
-    "/v1/pause", summary="Stop every send", openapi_extra=declared(Scope.ADMIN, PauseAnswer)
+    "/v1/pause",
+    summary="Stop every send",
+    openapi_extra=declared(Scope.ADMIN, PauseAnswer, headers=IF_MATCH),
 )
 async def pause(request: Request) -> Response:
     """Every decision after this answer is abstain, with reason `paused`."""
@@ -33,7 +35,9 @@ async def pause(request: Request) -> Response:
 
 
 @router.delete(
-    "/v1/pause", summary="Go on sending", openapi_extra=declared(Scope.ADMIN, PauseAnswer)
+    "/v1/pause",
+    summary="Go on sending",
+    openapi_extra=declared(Scope.ADMIN, PauseAnswer, headers=IF_MATCH),
 )
 async def resume(request: Request) -> Response:
     """Decide as before; what FORBEAR_PAUSED or the configuration pauses stays paused."""
@@ -50,4 +54,6 @@ async def _set(request: Request, *, paused: bool) -> None:
 async def _answer(request: Request) -> Response:
     held = services(request)
     await held.live.refresh()
-    return json_answer(PauseAnswer(held.live.terms.rules.paused or held.live.catalog.paused))
+    catalog = held.live.catalog
+    paused = held.live.terms.rules.paused or catalog.paused
+    return json_answer(PauseAnswer(paused), headers=etag(catalog.version))

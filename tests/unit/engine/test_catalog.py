@@ -57,6 +57,7 @@ def test_a_message_comes_back_from_its_json() -> None:
         ("m", b'{"send_cost": -1}'),
         ("m", b'{"send_cost": 1e999}'),
         ("m", b'{"attributes": {"category": null}}'),
+        ("m", b'{"channel": "email\\n"}'),
         ("", b"{}"),
         ("abstain", b"{}"),
         ("m" * (LONGEST_ID + 1), b"{}"),

@@ -1,9 +1,11 @@
 """Budgets over HTTP: what is sent, what is held back, what is said of it."""
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 
 from engine.decision import Reason
 from service.assembly import assemble
@@ -64,6 +66,15 @@ async def test_transactional_messages_are_sent_and_count() -> None:
     held.clock.arrival(START + 60)  # by then they are reported
     assert 1 == await sends(held, range(10, 20))
     assert 1 == await sends(held, range(30, 31), messages=("receipt",))
+
+
+@pytest.mark.parametrize("limit", [50, 200, 1000])
+async def test_a_batch_gets_all_slots_there_are_and_no_contention(limit: int) -> None:
+    """A thousand users, some 16 to a shard; a grant in advance is a 256th of what is left."""
+    held = await started(new_store(), budgets=f"{limit}/1d", decide_timeout_ms=5000)
+    asks = [Ask(f"u{n}", {}, messages=("sale",)) for n in range(1000)]
+    reasons = Counter(answer.reason for answer in await held.decider.decide(asks))
+    assert Counter({Reason.CHOSEN: limit, Reason.NO_CANDIDATE: 1000 - limit}) == reasons
 
 
 async def test_a_lowered_budget_binds_what_shards_hold_already() -> None:

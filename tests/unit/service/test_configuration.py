@@ -182,6 +182,21 @@ async def test_a_change_made_for_the_version_in_force_is_made(running: Worker) -
     assert 200 == (await put(running, "rules: {}", **{"If-Match": "*"})).status_code
 
 
+async def test_every_change_is_answered_with_the_version_it_made(running: Worker) -> None:
+    changes = [
+        ("PUT", "/v1/messages/digest", "{}"),
+        ("PUT", "/v1/pause", ""),
+        ("DELETE", "/v1/pause", ""),
+        ("DELETE", "/v1/messages/digest", ""),
+        ("PUT", "/v1/configuration", "rules: {paused: true}"),
+    ]
+    for version, (method, address, body) in enumerate(changes, start=2):
+        kind = "application/json" if body == "{}" else "application/yaml"
+        headers = {"Content-Type": kind}
+        answer = await running.client.request(method, address, content=body, headers=headers)
+        assert f'"{version}"' == answer.headers["etag"]
+
+
 @pytest.mark.parametrize("given", ["12", 'W/"12"', '"x"', '"1", "2"'])
 async def test_an_if_match_that_is_no_version_is_refused(running: Worker, given: str) -> None:
     refused = await put(running, WHOLE, **{"If-Match": given})

@@ -63,6 +63,7 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FORBEAR_CLICK_WINDOW_S", "600", "FORBEAR_NOT_SENT_GRACE_S does not fit"),
         ("FORBEAR_RETENTION_S", "3600", "FORBEAR_RETENTION_S"),
         ("FORBEAR_UNSUBSCRIBE_WINDOW_S", "2592000", "FORBEAR_RETENTION_S does not fit"),
+        ("FORBEAR_IDEMPOTENCY_S", "864000", "FORBEAR_IDEMPOTENCY_S does not fit"),
         ("FORBEAR_LOG_RETENTION_S", "777600", "FORBEAR_LOG_RETENTION_S does not fit"),
         ("FORBEAR_USER_RETENTION_S", "86400", "FORBEAR_USER_RETENTION_S"),
         ("FORBEAR_ROH", "1", "there is no such setting; did you mean FORBEAR_RHO?"),
