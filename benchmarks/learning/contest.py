@@ -1,7 +1,9 @@
 """Tuning and running: every run is one row of a CSV, and a run that has its row is not made again.
 
 Tuning climbs: from the better of two starts, one axis at a time, a neighbouring value is kept when
-it is better on the tuning seeds, until no neighbour is or the trials are spent. Those seeds draw
+it is better on the tuning seeds, until no neighbour is or the trials are spent. The best three then
+meet on more seeds, so that a setting which was lucky twice (a flat cost above all that is believed
+at first never sends in every other population) does not stand for its policy. All these seeds draw
 other populations than the judged ones.
 
 Racing saves the time of those who cannot win: after the first seeds a policy whose paired
@@ -29,6 +31,8 @@ from benchmarks.learning.statistics import difference
 from engine.worlds.simulation import simulate
 
 TUNING_SEEDS: Final = (101, 102)
+FINAL_SEEDS: Final = (*TUNING_SEEDS, 103, 104, 105, 106)
+FINALISTS: Final = 3
 FIRST_SEEDS: Final = 5
 FAR_BEHIND: Final = 0.1
 OPTIMUM: Final = "optimum"
@@ -207,12 +211,15 @@ class Contest:
             return start
         plain = tuple(axis.start for axis in who.axes)
 
-        def worth(settings: Sequence[Setting]) -> list[float]:
-            runs = [(policy, setting, seed) for setting in settings for seed in TUNING_SEEDS]
+        def worth(settings: Sequence[Setting], seeds: Sequence[int] = TUNING_SEEDS) -> list[float]:
+            runs = [(policy, setting, seed) for setting in settings for seed in seeds]
             values = [row.value for row in self._rows(runs, book, pool)]
             return [float(v) for v in np.reshape(values, (len(settings), -1)).mean(axis=1)]
 
-        return climbed((start, plain), [axis.values for axis in who.axes], who.trials, worth)
+        axes = [axis.values for axis in who.axes]
+        finalists = climbed((start, plain), axes, who.trials, worth)[:FINALISTS]
+        values = worth(finalists, FINAL_SEEDS)
+        return finalists[values.index(max(values))]
 
     def _start(self, who: Contestant) -> Setting:
         found: dict[str, float] = {}
@@ -248,8 +255,8 @@ def climbed(
     axes: Sequence[tuple[float, ...]],
     trials: int,
     worth: Callable[[Sequence[Setting]], list[float]],
-) -> Setting:
-    """The best setting on a grid that climbing from the best of `starts` meets in so many trials.
+) -> list[Setting]:
+    """The settings of a grid that climbing from the best of `starts` meets, best first.
 
     Both neighbours on an axis are asked about together; a walk along an axis goes on while it pays.
     """
@@ -273,7 +280,7 @@ def climbed(
         settled = settled + 1 if top == best else 0
         axis = (axis + 1) % len(axes) if top == best else axis
         best = top
-    return at(best)
+    return [at(place) for place in sorted(known, key=lambda place: -known[place])]
 
 
 def _nearest(setting: Setting, axes: Sequence[tuple[float, ...]]) -> tuple[int, ...]:

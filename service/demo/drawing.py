@@ -12,7 +12,7 @@ from rich.text import Text
 from engine.decision import Floats
 from engine.errors import BadInput
 
-WIDTH, HEIGHT = 72, 14
+WIDTH, HEIGHT = 60, 14
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """Bits of the braille dots in a cell of 4 rows and 2 columns (Unicode block U+2800)."""
 _COLOURS = ("green", "red", "yellow", "cyan", "magenta")
