@@ -27,8 +27,10 @@ the largest net, with less noise,
     P(send) = 1 - F_m*(r0),        m* = argmax net,
 
 and the messages share it as the law above says; what is learned of them comes from sends, of which
-a day later brings as many. Clones of a message then buy no send at all. Only a user left in peace
-for long is tried by the law above alone.
+a day later brings as many. Clones of a message then buy no send at all. The law above alone holds
+for a user left in peace for long, and where p0 > 0: what happens unprompted is a forecast too, as
+unsure as the other, so that the noise of their difference is sqrt(2) times as large, and silence,
+which was no safe ground then, teaches as much as a send.
 
 Inverse-gap weighting (SquareCB; Foster & Rakhlin 2020) is the second explorer behind the same
 signature. Differences from the papers: Thompson's draw is replaced by its law; small entries are
@@ -36,6 +38,7 @@ given to the larger ones; a floor is mixed in for messages known to be harmless;
 with less noise.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -127,22 +130,26 @@ class Thompson:
 
     def probabilities(self, options: Options) -> Floats:
         """See the module's text for the law. Cost grows with the candidates that can still win."""
-        law = self._law(options, self.scale)
-        if self.haste is None or not law.size:
+        scale = np.full(len(options.p0), self.scale)
+        if self.haste is None:
+            return self._law(options, scale)
+        unprompted = options.p0 > 0
+        law = self._law(options, np.where(unprompted, math.sqrt(2.0), 1.0) * scale)
+        if not law.size:
             return law
         found = law.sum(axis=1)
         send = np.where(found > 0, _send(options, self.scale * self.haste), 0.0)
-        if options.tried is not None:
-            send = np.where(options.tried, found, send)
+        by_law = unprompted if options.tried is None else unprompted | options.tried
+        send = np.where(by_law, found, send)
         return np.asarray(law * (send / np.where(found > 0, found, 1.0))[:, None])
 
     @staticmethod
-    def _law(options: Options, scale: float) -> Floats:
-        """Thompson's law with all standard deviations times `scale`."""
+    def _law(options: Options, scale: Floats) -> Floats:
+        """Thompson's law with all standard deviations of a user times his `scale` (N,)."""
         options = replace(
             options,
             shared=options.shared * scale,
-            own=np.maximum(options.own * scale, _NARROWEST),
+            own=np.maximum(options.own * scale[:, None], _NARROWEST),
         )
         able = _able_to_win(options)
         result = np.zeros_like(options.mean)

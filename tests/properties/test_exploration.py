@@ -143,7 +143,8 @@ def test_a_cloned_message_does_not_buy_sends_without_end(
 @settings(max_examples=40, deadline=None)
 @given(offers(least=1, most=6))
 def test_two_hundred_clones_of_a_message_buy_no_send(options: Options) -> None:
-    """Whether to send hangs on the best forecast alone, and a clone is no better."""
+    """Whether to send hangs on the best forecast alone, and a clone is no better (p0 = 0)."""
+    options = replace(options, p0=0 * options.p0)
     clones = np.append(np.arange(options.mean.shape[1]), np.zeros(200, np.int64))
     more = replace(
         options,
@@ -172,6 +173,14 @@ def test_who_was_left_in_peace_for_long_is_tried_by_thompsons_law() -> None:
     tried = Thompson(scale=0.5).probabilities(options)
     assert np.array_equal(Thompson(scale=0.5, haste=None).probabilities(options), tried)
     assert Thompson(scale=0.5).probabilities(replace(options, tried=None)).sum() < tried.sum()
+
+
+def test_an_outcome_that_also_happens_unprompted_is_drawn_by_the_law_with_more_noise() -> None:
+    """Two forecasts are unsure instead of one: 0.5 sqrt(2) of a deviation, and no haste."""
+    options = replace(offer([-2.0, -2.5], [1.0, 0.5], [0.05, 0.02], rho=0.0), p0=np.array([0.1]))
+    shifted = replace(options, cost=options.cost + 0.1, p0=0 * options.p0)
+    expected = Thompson(scale=0.5 * 2**0.5, haste=None).probabilities(shifted)
+    assert np.allclose(expected, Thompson(scale=0.5).probabilities(options), atol=1e-6)
 
 
 @settings(max_examples=150, deadline=None)
