@@ -85,10 +85,11 @@ class Rationing:
         settled = await self._store.settle(budget, now, needed)
         if settled.unmet:
             settled = await self._store.settle(budget, now, needed, recall=True)
-        fewer = {shard: lacks[shard].most for shard in settled.unmet}
+        # Calling back tells of all shards, and one that nobody asks for here may be overdrawn.
+        fewer = {shard: lacks[shard].most for shard in settled.unmet if shard in lacks}
         if any(units < needed[shard] for shard, units in fewer.items()):
             settled = await self._store.settle(budget, now, fewer)
-        if settled.unmet:
+        if any(shard in lacks for shard in settled.unmet):
             self._rest_until[budget.name] = now + max(LEAST_REST_S, budget.period / BINS)
         self._settled[budget.name] = settled
 

@@ -127,3 +127,14 @@ async def test_the_price_of_a_slot_is_reported_apart() -> None:
         assert 0.001 == answer["annoyance"]["scarcity"]
         assert answer["annoyance"]["total"] >= 0.001
         assert 0.0 == answer["abstain_reward"]
+
+
+def test_shards_that_transactional_messages_have_overdrawn_stop_nobody() -> None:
+    """A budget of 3 and 40 receipts: units are called back from shards in debt that nobody asks."""
+
+    async def asked() -> int:
+        held = await started(new_store(), budgets="3/1d")
+        assert 40 == await sends(held, range(40), messages=("receipt",))
+        return await sends(held, range(40, 80))
+
+    assert 0 <= asyncio.run(asked()) <= 3
