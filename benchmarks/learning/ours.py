@@ -99,6 +99,11 @@ class ForbearPolicy:
         """The world's messages."""
         return self._model.catalog
 
+    def believe(self, half_life: float) -> None:
+        """Reckon with another half-life of the burden (seconds) from now on."""
+        policy = replace(self._model.policy, half_life=half_life)
+        self._model = replace(self._model, policy=policy)
+
     def ration(self, rations: Rations) -> None:
         """Take up budgets and their prices."""
         self._model = replace(self._model, rations=rations)
