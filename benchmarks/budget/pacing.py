@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from benchmarks.learning.ours import DAY_S, ForbearPolicy
+from benchmarks.learning.ledger import DAY
+from benchmarks.learning.ours import ForbearPolicy
 from benchmarks.learning.rationed import part
 from engine.budget import Budget
 from engine.rationing import Rations
@@ -39,7 +40,7 @@ class Pacing:
     """The engine's price, from the distribution of bids."""
 
     def __init__(self, slots: int) -> None:
-        self._slots, self._demand = slots, Demand.of(DAY_S, 0.0)
+        self._slots, self._demand = slots, Demand.of(DAY, 0.0)
         self.note, self.spend = self._demand.note, self._demand.spend
 
     def price(self, left: int, now: float) -> float:
@@ -78,7 +79,7 @@ class Priced:
         self._slots, self._seed = world.daily_sends, seed
         self._part = max(1, world.n_users // PARTS)
         self._policy, self._pricer, self._send_cost = policy, pricer, world.send_cost
-        self._budget = Budget(NAME, world.daily_sends, DAY_S)
+        self._budget = Budget(NAME, world.daily_sends, DAY)
 
     def act(self, batch: Batch) -> Ints:
         """Answers to all, silence once the slots are gone."""
@@ -91,7 +92,7 @@ class Priced:
             left -= int((actions[rows] != ABSTAIN_INDEX).sum())
             start += len(rows)
         for _ in order[start:]:
-            self._pricer.note(None, 0.0, batch.at * DAY_S)
+            self._pricer.note(None, 0.0, batch.at * DAY)
         return actions
 
     def observe(self, events: Events, until: float) -> None:
@@ -99,7 +100,7 @@ class Priced:
         self._policy.observe(events, until)
 
     def _asked(self, batch: Batch, left: int) -> Ints:
-        now = batch.at * DAY_S
+        now = batch.at * DAY
         price = self._pricer.price(left, now)
         rations = Rations(self._policy.catalog, (self._budget,), self._send_cost, {NAME: price})
         self._policy.ration(rations)

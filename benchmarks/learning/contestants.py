@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from benchmarks.learning import peers
+from benchmarks.learning.checked import Checked
 from benchmarks.learning.duolingo import SleepingRecovering
 from benchmarks.learning.ledger import DAY, windows_of
 from benchmarks.learning.ours import ForbearPolicy
@@ -229,7 +230,11 @@ def _ours() -> dict[str, Contestant]:
     gap = InverseGap()
     swept = {f"{DEFAULT}-x{by:g}": _forbear(strength=by, frontier=True) for by in (1.5, 2.0, 3.0)}
     wrong = {
-        f"{DEFAULT}-half-life-x{by:g}": _forbear(belief=by, frontier=True) for by in (0.5, 2.0)
+        f"{DEFAULT}-half-life-x{by:g}{checked}": _forbear(
+            belief=by, checked=bool(checked), frontier=True
+        )
+        for by in (0.5, 2.0)
+        for checked in ("", "-checked")
     }
     return {
         DEFAULT: _forbear(),
@@ -252,9 +257,10 @@ def _forbear(
     priced: bool = True,
     strength: float = 1.0,
     belief: float = 1.0,
+    checked: bool = False,
     frontier: bool = False,
 ) -> Contestant:
-    """`belief` multiplies the half-life that is believed in."""
+    """`belief` multiplies the half-life believed in; `checked`: until the log says better."""
 
     def make(world: Population, seed: int, setting: Setting) -> Policy:
         del setting
@@ -265,6 +271,8 @@ def _forbear(
             send_cost=world.send_cost,
             half_life=belief * world.half_life * DAY,
         )
+        if checked:
+            return Checked(world, seed, policy, windows_of(world))
         return ForbearPolicy(world, seed, policy, windows=windows_of(world))
 
     return Contestant(make, raced=False, only=(FRONTIER,) if frontier else ())

@@ -11,12 +11,14 @@ cap. Tuned per world, that is what a good team would run.
 
 import numpy as np
 
-from benchmarks.learning.ledger import DAY, Lessons, windows_of
+from benchmarks.learning.feedback import Feedback, arrivals, teach
+from benchmarks.learning.ledger import DAY, windows_of
 from engine.catalog import Catalog
 from engine.catalog import Message as CatalogMessage
 from engine.decision import Decision, Request, UserState
 from engine.exploration import Thompson
 from engine.learning import Learner, Priors, teaching
+from engine.outcome import slices
 from engine.patience import ConstantPatience
 from engine.policy import Drawn, Model, Policy, decide
 from engine.response import Prior
@@ -58,7 +60,8 @@ class TwoHeads:
         self._learner = Learner(beliefs)
         self._model = Model(policy, self._learner.snapshot(0), Catalog(1, catalog))
         self._published = 0.0
-        self._lessons = Lessons(self._learner, windows_of(world))
+        self._windows = windows_of(world)
+        self._feedback = Feedback(self._windows)
         self._last = np.full(world.n_users, -np.inf)
 
     def act(self, batch: Batch) -> Ints:
@@ -94,7 +97,10 @@ class TwoHeads:
     def sent(self, user: int, batch: Batch, teaching: bytes) -> None:
         """Remember a send, to learn from it."""
         self._last[user] = batch.at
-        self._lessons.sent((user, batch.step), batch.at, teaching, self._model.snapshot.delays)
+        at, delays = batch.at * DAY, self._model.snapshot.delays
+        due = slices(at, "click", delays.click, self._windows)
+        due += slices(at, "unsubscribe", delays.unsubscribe, self._windows)
+        self._feedback.sent((user, batch.step), at, teaching, due)
 
     def teaching(self, decision: Decision, message: int) -> bytes:
         """What this decision would teach, had it sent the message at that position."""
@@ -105,7 +111,8 @@ class TwoHeads:
 
     def observe(self, events: Events, until: float) -> None:
         """Learn, and publish a model once a day."""
-        self._lessons.news(events, until)
+        lessons = self._feedback.lessons(arrivals(events), until * DAY)
+        teach(self._learner, lessons, self._rng)
         if until - self._published >= 0.9:
             self._published = until
             snapshot = self._learner.snapshot(self._model.snapshot.version + 1)

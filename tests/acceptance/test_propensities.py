@@ -120,6 +120,9 @@ def test_frequencies_match_the_logged_propensities_under_concurrent_writes() -> 
         with service.client() as client:
             for name, cost in COSTS.items():
                 client.call("PUT", f"/v1/messages/{name}", {"send_cost": cost})
+            # Before its first question the simulated clock says 1970: an external send told then
+            # would make its user one who was left in peace for decades, and is tried again.
+            client.decide([{"user_id": "sets-the-clock", "context": {}, "at": AT}])
         answers = _answers(service)
     assert len(answers) == SENDERS * BATCHES * BATCH
     recorded = [answer for answer in answers if answer["propensity"] is not None]

@@ -13,8 +13,8 @@ import pytest
 from benchmarks.learning.arenas import Arena
 from benchmarks.learning.contest import FINAL_SEEDS, OPTIMUM, Book, Contest, Row, climbed
 from benchmarks.learning.contestants import Contestant, Setting, contestants
+from benchmarks.learning.feedback import Feedback
 from benchmarks.learning.heads.learners import FullCovariance
-from benchmarks.learning.ours import Feedback
 from benchmarks.learning.statistics import difference
 from engine.outcome import DelayLaw, Windows, slices
 from engine.response import Prior
