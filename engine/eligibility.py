@@ -89,7 +89,8 @@ def eligible(
     if asking.arm is Arm.HOLDOUT:
         return Eligible((), (), Reason.HOLDOUT)
     known, unknown = _known(catalog, wanted)
-    if known and not any(asking.consent.allows(catalog.messages[name].channel) for name in known):
+    open_to = asking.consent.allows
+    if known and not unknown and not any(open_to(catalog.messages[m].channel) for m in known):
         return Eligible((), (), Reason.UNSUBSCRIBED)
     everywhere, full = _user_rule(rules, asking), _full_tags(rules, asking)
     if asking.consent.whole and not (everywhere or full or catalog.ruled or asking.short):

@@ -11,9 +11,12 @@ expected one: pessimism is for the decision, not for the future.
 An unsubscribe loses S and not W: the send has been made either way, and price accounts for it.
 
 What this process remembers is a start for the iteration, by kind of user (how likely the best click
-and its unsubscribe are), and recent moments; both only shorten or steady the computation. Danger: a
-confident but wrong model of patience is worse than a flat cost, so burden may only tire (monotone
-effects), the price is capped, and a message's send cost is charged on top of it.
+and its unsubscribe are), and recent moments; both only shorten or steady the computation.
+
+Danger: a confident but wrong model of patience is worse than a flat cost, so burden may only tire
+(monotone effects), the price is capped, and a message's send cost is charged on top of it. And a
+price that is too high hides its error: who is left in peace does not show what he would have borne.
+So people are taken to tire less than the heads believe, by `DOUBT` standard deviations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,6 +34,8 @@ from engine.moments import Kind, Moments
 from engine.snapshot import Forecast, Snapshot
 
 DAY = 86400.0
+DOUBT = 0.5
+"""1 costs 2% of the optimum where people do tire, 0 is a trap where they do not."""
 KINDS = 32
 """Kinds of users along each axis, half a logit wide."""
 LOWEST = -12.0, -16.0
@@ -164,7 +169,7 @@ class LearnedPatience:
         """(2, G) what the grid's burdens add to both logits; more of it never helps."""
         known = self._tiring
         if known is None or known[0] is not snapshot or known[1] is not of:
-            click, leave = snapshot.burden_effect(of.grid)
+            click, leave = snapshot.burden_effect(of.grid, DOUBT)
             effect = np.stack([np.minimum.accumulate(click), np.maximum.accumulate(leave)])
             known = self._tiring = snapshot, of, effect
         return known[2]
@@ -173,7 +178,7 @@ class LearnedPatience:
 def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
     """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
     snapshot, forecast = outlook.snapshot, outlook.forecast
-    here = snapshot.burden_effect(outlook.burdens)
+    here = snapshot.burden_effect(outlook.burdens, DOUBT)
     lasting = np.stack([forecast.click, forecast.unsubscribe]) - here[:, :, None]
     if not moments.keys:
         return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))

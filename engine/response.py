@@ -6,14 +6,18 @@ logistic loss, 1 / sum is an approximate posterior variance. VW's own table thus
 uncertainty per weight. An importance weight counts like that many copies, in the mean and in the
 precision.
 
-VW's weights are float32, and after a million lessons a step of the constant's weight is smaller
-than the rounding of a number near -6: rare positives would register and frequent negatives not.
-The constant's weight is therefore kept here, in float64: VW is given it as the initial value of a
-prediction, and what a lesson adds to its slot is moved over. Before the first lesson it is the
-logit of the base rate.
+Three weights take part in every lesson: the constant's and the two of the burden. They are kept
+here, with their full covariance and in float64, and VW is given their sum as the initial value of a
+prediction. Two reasons. A policy keeps burdens close together, so slope and constant move as one,
+and a learner without covariances hardly ever takes back what the first hundred lessons made it
+think of fatigue: it prices patience by that, sends less, and sees too few burdens to learn better.
+And after a million lessons a step of the constant is smaller than the rounding of a float32 near
+-6: rare positives would register and frequent negatives not. Their step is that of an
+extended Kalman filter on the logit, on the same residual that VW steps on. Before the first lesson
+the constant is the logit of the base rate.
 
-Limits: correlations between weights are not kept, so the variance is too wide by half or so; never
-`--invariant`, whose step is wrong for rare events. This is the only file that knows VW.
+Limits: correlations between VW's weights are not kept, so the variance is too wide by half or so;
+never `--invariant`, whose step is wrong for rare events. This is the only file that knows VW.
 """
 
 import math
@@ -24,6 +28,7 @@ from typing import cast
 import numpy as np
 import vowpal_wabbit_next as vw
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from engine.context import (
     ATTRIBUTE,
@@ -33,10 +38,12 @@ from engine.context import (
     COMMON,
     CONSTANT,
     MESSAGE,
+    RESERVED,
     SLOTS,
     Singles,
     Slots,
 )
+from engine.decision import Floats
 
 # Passed again on every load: a reloaded model forgets its loss and its step and learns something
 # else, silently.
@@ -50,6 +57,7 @@ _OPTIONS = [
     f"--bit_precision={BITS}",
 ]
 _WEIGHT, _PRECISION = 0, 1
+_LEAST_INFORMATION = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +84,15 @@ class Prior:
         return math.log(self.base_rate / (1.0 - self.base_rate))
 
     def columns(self) -> NDArray[np.float32]:
-        """(SLOTS, 2) weight and precision of every slot, read-only; the constant's weight is not
-        among them.
+        """(SLOTS, 2) weight and precision of every slot, read-only; the weights of the first three
+        are in the baseline and 0 here.
         """
         return _columns(self)
+
+    def baseline(self) -> "Baseline":
+        """Of the constant and the burden, before any lesson."""
+        precision = np.array([self.constant, self.burden, self.bend])
+        return Baseline(np.array([self.logit, 0.0, 0.0]), np.diag(1.0 / precision))
 
 
 @lru_cache(maxsize=8)
@@ -99,6 +112,32 @@ def _columns(prior: Prior) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """The part of a logit that depends on nothing but the burden."""
+
+    mean: Floats
+    """(3,) weights of the constant, the burden and its bend."""
+    covariance: Floats
+    """(3, 3)"""
+
+    def taught(self, features: Floats, label: int, weight: float, p: float) -> "Baseline":
+        """After one lesson, forecast as `p`; `features` is (3,)."""
+        information = max(p * (1.0 - p), _LEAST_INFORMATION)
+        reach = self.covariance @ features
+        gain = reach / (features @ reach + 1.0 / (weight * information))
+        return Baseline(
+            self.mean + gain * (label - p) / information,
+            self.covariance - np.outer(gain, reach),
+        )
+
+    def forgot(self, kept: float, prior: "Baseline") -> "Baseline":
+        """With this share of what was learned of the precisions; the weights stand."""
+        before = np.linalg.inv(prior.covariance)
+        precision = before + kept * (np.linalg.inv(self.covariance) - before)
+        return Baseline(self.mean, np.asarray(np.linalg.inv(precision), np.float64))
+
+
+@dataclass(frozen=True, slots=True)
 class Learned:
     """What a head knows, as far as it differs from its prior."""
 
@@ -106,13 +145,12 @@ class Learned:
     """(n,), ascending."""
     columns: NDArray[np.float32]
     """(n, 2) their weight and precision."""
-    constant: float
-    """Weight of the constant feature, whose slot has weight 0."""
+    baseline: Baseline
 
 
 def untaught(prior: Prior) -> Learned:
     """What a head knows before its first lesson."""
-    return Learned(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), prior.logit)
+    return Learned(np.zeros(0, np.int64), np.zeros((0, 2), np.float32), prior.baseline())
 
 
 class Head:
@@ -132,7 +170,7 @@ class Head:
         """Take over what a head had learned; all other slots go back to the prior."""
         self._table[:] = self.prior.columns()
         self._table[learned.slots] = learned.columns
-        self._constant = learned.constant
+        self._baseline = learned.baseline
         self._touched = np.zeros(SLOTS, np.bool_)
         self._touched[learned.slots] = True
 
@@ -141,7 +179,7 @@ class Head:
         slots = np.flatnonzero(self._touched)
         columns = self._table[slots]
         differs = (columns != self.prior.columns()[slots]).any(axis=1)
-        return Learned(slots[differs], columns[differs], self._constant)
+        return Learned(slots[differs], columns[differs], self._baseline)
 
     def forget(self, kept: float) -> None:
         """Keep this share of what was learned of every weight's precision; its value stands.
@@ -150,6 +188,7 @@ class Head:
         not become free to jump, and one that is often met stays able to move.
         """
         if kept < 1.0:
+            self._baseline = self._baseline.forgot(kept, self.prior.baseline())
             slots = np.flatnonzero(self._touched)
             prior = self.prior.columns()[slots, _PRECISION]
             self._table[slots, _PRECISION] += (kept - 1.0) * (
@@ -157,22 +196,27 @@ class Head:
             )
 
     def logit(self, slots: Slots, values: Singles) -> float:
-        """VW's own prediction, before the sigmoid."""
+        """VW's own prediction, before the sigmoid; the first three features are the baseline's."""
+        base = float(self._baseline.mean @ values[:RESERVED])
         # A label is demanded, and not looked at.
-        example = self._example(slots, values, 1, 1.0)
+        example = _example(slots[RESERVED:], values[RESERVED:], base, 1, 1.0)
         return cast(float, self._workspace.predict_one(example))
 
     def learn(self, slots: Slots, values: Singles, label: int, weight: float) -> None:
         """One lesson: the outcome came (1) or did not (0), counted `weight` times."""
-        self._workspace.learn_one(self._example(slots, values, label, weight))
+        common = values[:RESERVED].astype(np.float64)
+        slots, values = slots[RESERVED:], values[RESERVED:]
+        base = float(self._baseline.mean @ common)
+        p = float(expit(base + self._table[slots, _WEIGHT] @ values))  # VW's, without asking it
+        self._baseline = self._baseline.taught(common, label, weight, p)
+        self._workspace.learn_one(_example(slots, values, base, label, weight))
         self._touched[slots] = True
-        self._constant += float(self._table[CONSTANT, _WEIGHT])
-        self._table[CONSTANT, _WEIGHT] = 0.0
 
-    def _example(self, slots: Slots, values: Singles, label: int, weight: float) -> vw.Example:
-        # A feature of value 0 on a weight of precision 0 would make the step 0/0: NaN from then on.
-        alive = values != 0
-        example = vw.Example()
-        example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight, self._constant))
-        example[" "].push_many_features(slots[alive].astype(np.uint64), values[alive])
-        return example
+
+def _example(slots: Slots, values: Singles, base: float, label: int, weight: float) -> vw.Example:
+    # A feature of value 0 on a weight of precision 0 would make the step 0/0: NaN from then on.
+    alive = values != 0
+    example = vw.Example()
+    example.set_label(vw.SimpleLabel(1.0 if label else -1.0, weight, base))
+    example[" "].push_many_features(slots[alive].astype(np.uint64), values[alive])
+    return example

@@ -10,7 +10,6 @@ with a checksum and a format number; anything that does not add up is refused, n
 
 import hashlib
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -25,6 +24,7 @@ from engine.context import (
     CONSTANT,
     ENCODER_VERSION,
     PAD,
+    RESERVED,
     SLOTS,
     USUAL_BURDEN,
     EncodedContext,
@@ -41,9 +41,9 @@ from engine.context import (
 from engine.decision import Floats
 from engine.errors import ModelFormatError
 from engine.outcome import DelayLaw, DelayLaws
-from engine.response import Learned, Prior, untaught
+from engine.response import Baseline, Learned, Prior, untaught
 
-FORMAT = 3
+FORMAT = 4
 
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
@@ -97,10 +97,13 @@ class Snapshot:
         for column, head in ((_CLICK, state.click), (_UNSUBSCRIBE, state.unsubscribe)):
             self._table[head.slots, column] = head.columns[:, 0]
             self._table[head.slots, column + 1] = 1.0 / head.columns[:, 1]
-            self._table[CONSTANT, column] = head.constant
+            self._table[:RESERVED, column] = head.baseline.mean
+            self._table[:RESERVED, column + 1] = 0.0  # what they leave open is `_covariances`
         self._table.setflags(write=False)
-        burden = self._table[[BURDEN, BURDEN_LOG]][:, [_CLICK, _UNSUBSCRIBE]]
-        self._burden = burden.T.astype(np.float64)
+        self._burden = np.stack([h.baseline.mean[1:] for h in (state.click, state.unsubscribe)])
+        self._covariances = np.stack(
+            [state.click.baseline.covariance, state.unsubscribe.baseline.covariance]
+        )
 
     @classmethod
     def cold(cls, priors: tuple[Prior, Prior]) -> "Snapshot":
@@ -132,10 +135,15 @@ class Snapshot:
             unsubscribe_deviation=np.sqrt(total[:, 1, :, _UNSUBSCRIBE_VARIANCE]),
         )
 
-    def burden_effect(self, burdens: Floats) -> Floats:
-        """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user."""
-        more, bend = burden_features(burdens, self.encoder.usual_burden)
-        return np.asarray(self._burden[:, :1] * more + self._burden[:, 1:] * bend)
+    def burden_effect(self, burdens: Floats, doubt: float = 0.0) -> Floats:
+        """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user.
+
+        `doubt` is how many standard deviations less than the mean says people are taken to tire.
+        """
+        features = np.stack(burden_features(burdens, self.encoder.usual_burden))
+        variance = np.einsum("fb,hfg,gb->hb", features, self._covariances[:, 1:, 1:], features)
+        tireless = np.sign(features[0]) * np.array([[1.0], [-1.0]])
+        return np.asarray(self._burden @ features + doubt * tireless * np.sqrt(variance))
 
     def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
         """(2, N, K) what these features add to the logits of click and unsubscribe.
@@ -162,8 +170,10 @@ class Snapshot:
         fixed = np.broadcast_to(np.array([CONSTANT, BURDEN, BURDEN_LOG]), (len(values), 3))
         slots = np.concatenate([fixed, common_slots(hashes)], axis=1)
         weights = self._table.take(slots, axis=0)
-        sums = np.matmul(np.stack([powers, powers**2], axis=1), weights)
-        return np.asarray(sums, np.float64)
+        sums = np.matmul(np.stack([powers, powers**2], axis=1), weights).astype(np.float64)
+        variances = np.einsum("nf,hfg,ng->nh", extra, self._covariances, extra)
+        sums[:, 1, [_CLICK_VARIANCE, _UNSUBSCRIBE_VARIANCE]] += variances
+        return np.asarray(sums)
 
     def _crossed(self, hashes: Hashes, values: Singles, messages: Hashes) -> Floats:
         """(N, 2, K, 4): sums of the attribute and message blocks."""
@@ -198,7 +208,8 @@ def features(
 ) -> tuple[Slots, Singles]:
     """Slots and values of one context, burden and message: what a head learns from.
 
-    `message` is (A + 1,); the order is of no consequence, the set is exactly what is scored.
+    `message` is (A + 1,). First come the constant and the burden's two, the order of the rest is of
+    no consequence; the set is exactly what is scored.
     """
     crossed = message_slots(context.hashes, message[None])[:, 0, :]
     values = np.concatenate([np.ones(1, np.float32), context.values])
@@ -222,7 +233,10 @@ def to_bytes(state: State) -> bytes:
         "burdens": state.encoder.burdens,
         "delays": [state.delays.click.to_json(), state.delays.unsubscribe.to_json()],
         "until": state.until,
-        "constants": [state.click.constant, state.unsubscribe.constant],
+        "baselines": [
+            [head.baseline.mean.tolist(), head.baseline.covariance.tolist()]
+            for head in (state.click, state.unsubscribe)
+        ],
         "slots": [state.click.slots.size, state.unsubscribe.slots.size],
     }
     text = json.dumps(header, separators=(",", ":")).encode()
@@ -263,17 +277,26 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
     mask = (SLOTS + 8) // 8
     seen = np.unpackbits(np.frombuffer(rest[:mask], np.uint8), count=SLOTS + 1).astype(np.bool_)
     heads, start = [], mask
-    for size, constant in zip(header["slots"], header["constants"], strict=True):
+    for size, baseline in zip(header["slots"], header["baselines"], strict=True):
+        mean = np.array(baseline[0], np.float64).reshape(RESERVED)
+        covariance = np.array(baseline[1], np.float64).reshape(RESERVED, RESERVED)
         slots = np.frombuffer(rest, "<i4", size, start).astype(np.int64)
         columns = np.frombuffer(rest, "<f4", 2 * size, start + 4 * size).reshape(size, 2)
         inside = ((slots >= 0) & (slots < SLOTS)).all()
-        finite = math.isfinite(constant) and np.isfinite(columns).all()
-        if not (inside and finite and (columns[:, 1] > 0).all()):
+        finite = all(np.isfinite(part).all() for part in (mean, covariance, columns))
+        positive = (columns[:, 1] > 0).all() and (np.diag(covariance) > 0).all()
+        if not (inside and finite and positive):
             raise ModelFormatError(
                 "a model holds weights that are not finite, precisions that are not positive or "
                 "slots outside the table; nothing was loaded: go back to the version before it"
             )
-        heads.append(Learned(slots, columns.astype(np.float32), float(constant)))
+        heads.append(
+            Learned(
+                slots,
+                columns.astype(np.float32),
+                Baseline(mean.reshape(3), covariance.reshape(3, 3)),
+            )
+        )
         start += 12 * size
     scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
     encoder = EncoderState(

@@ -53,7 +53,8 @@ class DecisionRequest(Struct, frozen=True, forbid_unknown_fields=True):
     at: Time | None = None
     """When the sender asked. Only a simulated clock is moved by it."""
     idempotency_key: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
-    """A request repeated with this key gets the first answer again, for 24 hours."""
+    """A request repeated with this key gets the first answer again, for 24 hours unless
+    the deployment keeps answers for another time."""
 
 
 class DecisionBatch(Struct, frozen=True, forbid_unknown_fields=True):

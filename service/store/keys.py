@@ -70,6 +70,7 @@ Under tags of their own:
     {learner}:models     zset    keys of the kept model blobs by version
     {learner}:model:V:H  string  a model blob, named by its version and its hash
     forbear:format       string  format version of all of the above
+    forbear:mark         string  a text hashed with the deployment's secret, to know it again
 """
 
 import hashlib
@@ -81,6 +82,8 @@ from service.store.protocol import SHARDS
 FORMAT_KEY = "forbear:format"
 FORMAT_VERSION = b"2"
 """Raised when an older service would misread what a newer one writes, or the reverse."""
+
+MARK_KEY = "forbear:mark"
 
 CATALOG = "{catalog}"
 ACCESS_KEYS = "{access}:keys"
@@ -130,6 +133,11 @@ def lessons_key(shard: int) -> str:
 def tombstone(secret: bytes, user_id: str) -> bytes:
     """What is left of an erased user: HMAC-SHA256 of the id, worthless without the secret."""
     return hmac.digest(secret, user_id.encode(), "sha256")
+
+
+def secret_mark(secret: bytes) -> bytes:
+    """By which a secret is known again; worthless for finding it."""
+    return hmac.digest(secret, b"forbear", "sha256").hex().encode()
 
 
 def lesson_order(secret: bytes, decision_id: str) -> str:

@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from engine.errors import BadInput, StoreError
-from service.store.keys import FORMAT_KEY, FORMAT_VERSION
+from service.store.keys import FORMAT_KEY, FORMAT_VERSION, MARK_KEY, secret_mark
 from service.store.limits import Kept, Rules
 from service.store.redis_budgets import Budgets
 from service.store.redis_client import Client
@@ -36,7 +36,7 @@ class RedisStore(Deciding, Feedback, Learning, Configuration, Budgets):
         connect_timeout_s: float = 1.0,
         read_timeout_s: float = 1.0,
     ) -> Self:
-        """Connect, and refuse a server whose data another format version wrote.
+        """Connect, and refuse a server whose data another format or secret wrote.
 
         `url` is redis://, rediss:// or unix://. A call waits up to `read_timeout_s` for a free
         connection among `max_connections` (give at least as many as requests run at once), and
@@ -59,7 +59,7 @@ class RedisStore(Deciding, Feedback, Learning, Configuration, Budgets):
             raise BadInput(f"the store's URL cannot be used: {error}") from error
         store = cls(Client(pool, _place(pool), read_timeout_s), rules)
         try:
-            await store._check_format()
+            await store._check_server()
         except BaseException:
             await store.close()
             raise
@@ -73,17 +73,26 @@ class RedisStore(Deciding, Feedback, Learning, Configuration, Budgets):
         """Close every connection."""
         await self._client.close()
 
-    async def _check_format(self) -> None:
-        """The first to open an empty server writes the version; everybody else compares."""
-        _, found = await self._client.run(
-            [("SET", FORMAT_KEY, FORMAT_VERSION, "NX"), ("GET", FORMAT_KEY)]
-        )
+    async def _check_server(self) -> None:
+        """The first to open an empty server leaves its marks; everybody else compares."""
+        found = await self._agreed(FORMAT_KEY, FORMAT_VERSION)
         if found != FORMAT_VERSION:
             raise StoreError(
                 f"the data on this server has format version {found.decode(errors='replace')}, "
                 f"this Forbear reads version {FORMAT_VERSION.decode()}; start the Forbear that "
                 "wrote it, or point this one at an empty server."
             )
+        mark = secret_mark(self._rules.tombstone_secret)
+        if await self._agreed(MARK_KEY, mark) != mark:
+            raise BadInput(
+                "this server's data was written with another FORBEAR_PSEUDONYM_KEY, and under this "
+                "one the opt-outs of erased users would be lost; set the one it was written with."
+            )
+
+    async def _agreed(self, key: str, ours: bytes) -> bytes:
+        """What stands under the key: ours, unless somebody was there before."""
+        _, found = await self._client.run([("SET", key, ours, "NX"), ("GET", key)])
+        return bytes(found)
 
 
 def _place(pool: BlockingConnectionPool) -> str:

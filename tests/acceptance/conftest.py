@@ -52,7 +52,7 @@ def with_store(
         store = await RedisStore.open(
             f"unix://{(service.data_dir / 'socket').read_text()}",
             half_life_s=half_life_s,
-            tombstone_secret=b"not needed for looking",
+            tombstone_secret=(service.data_dir / "pseudonym_key").read_bytes(),
         )
         try:
             return await use(store)

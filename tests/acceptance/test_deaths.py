@@ -44,7 +44,8 @@ def _same(one: State, other: State) -> bool:
     return all(
         np.array_equal(mine.slots, theirs.slots)
         and np.array_equal(mine.columns, theirs.columns)
-        and mine.constant == theirs.constant
+        and np.array_equal(mine.baseline.mean, theirs.baseline.mean)
+        and np.array_equal(mine.baseline.covariance, theirs.baseline.covariance)
         for mine, theirs in ((one.click, other.click), (one.unsubscribe, other.unsubscribe))
     )
 

@@ -276,6 +276,13 @@ async def test_another_format_is_refused(redis_store: RedisStore, raw: Any, redi
         await RedisStore.open(redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=SECRET)
 
 
+async def test_another_secret_is_refused(redis_store: RedisStore, redis_url: str) -> None:
+    """Under it nobody who was erased would be known as somebody who has left."""
+    await redis_store.ping()
+    with pytest.raises(BadInput, match=r"another FORBEAR_PSEUDONYM_KEY.*; set the one"):
+        await RedisStore.open(redis_url, half_life_s=HALF_LIFE_S, tombstone_secret=b"another")
+
+
 async def test_no_server_is_one_sentence_without_the_password() -> None:
     with pytest.raises(StoreError, match="localhost:1 cannot be reached") as caught:
         await RedisStore.open(

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.learning.heads.learners import Learner
-from engine.context import CONSTANT
+from engine.context import CONSTANT, RESERVED
 
 FEATURES = 10
 SPREAD, MIDDLE = 0.8, -6.53
@@ -38,14 +38,15 @@ def watched(learner: Learner, rows: int, seed: int) -> list[Watch]:
     rng = np.random.default_rng([seed, 4])
     effect = rng.normal(size=FEATURES)
     effect *= SPREAD / np.linalg.norm(effect)
-    slots = np.array([CONSTANT, *(1000 + 7 * i for i in range(FEATURES))])
+    slots = np.array([*range(RESERVED), *(1000 + 7 * i for i in range(FEATURES))])
     entries: list[Watch] = []
     predicted, true, done, started = 0.0, 0.0, 0, perf_counter()
     while done < rows:
         size = min(CHUNK, rows - done)
-        x = np.ones((size, FEATURES + 1), dtype=np.float32)
-        x[:, 1:] = rng.normal(size=(size, FEATURES)) / np.sqrt(FEATURES)
-        chance = expit(MIDDLE + x[:, 1:] @ effect * np.sqrt(FEATURES))
+        x = np.zeros((size, RESERVED + FEATURES), dtype=np.float32)  # nobody carries a burden
+        x[:, CONSTANT] = 1.0
+        x[:, RESERVED:] = rng.normal(size=(size, FEATURES)) / np.sqrt(FEATURES)
+        chance = expit(MIDDLE + x[:, RESERVED:] @ effect * np.sqrt(FEATURES))
         labels = (rng.random(size) < chance).astype(int).tolist()
         for i, (row, label) in enumerate(zip(x, labels, strict=True)):
             if i % ASKED == 0:

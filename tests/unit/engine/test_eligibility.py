@@ -269,6 +269,13 @@ def test_where_every_message_asked_for_is_on_a_channel_left_all_are_barred() -> 
     assert ((), (), Reason.UNSUBSCRIBED) == (left.candidates, left.blocked, left.barred)
 
 
+def test_a_misspelt_message_is_named_also_where_all_others_are_on_a_channel_left() -> None:
+    asking = Asking(NOW, consent=PUSH_LEFT)
+    left = eligible(catalog(SALE, LETTER), ["sale", "sal"], NONE, asking)
+    assert {"sale": Reason.UNSUBSCRIBED, "sal": Reason.UNKNOWN_MESSAGE} == dict(left.blocked)
+    assert ((), None) == (left.candidates, left.barred)
+
+
 def test_what_a_user_wants_is_a_cap_that_receipts_pass() -> None:
     asking = Asking(NOW, history=sent(1, 20), tolerance=Cap(2, DAY))
     both = {"sale": Reason.TOLERANCE, "news": Reason.TOLERANCE}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from engine.context import CONSTANT, EncodedContext, Hashes, message_values
+from engine.context import (
+    CONSTANT,
+    RESERVED,
+    EncodedContext,
+    Hashes,
+    Singles,
+    message_values,
+)
+from engine.decision import Floats
 from engine.errors import ModelFormatError
 from engine.learning import Learner, Lesson, Priors
-from engine.response import Head, Learned, Prior, untaught
+from engine.response import Baseline, Head, Learned, Prior, untaught
 from engine.snapshot import Snapshot, State, features, from_bytes, to_bytes
 from tests.unit.engine.models import CATALOG, random_context, random_lesson, taught
 
@@ -57,20 +66,32 @@ def test_scores_are_those_of_vw_to_float32_rounding(seed: int) -> None:
         assert abs(UNSUBSCRIBE.logit(slots, values) - forecast.unsubscribe[0, k]) < 1e-5
 
 
+def _baseline_variances(baseline: Baseline, values: Singles) -> Floats:
+    """(3,) that sum to x' C x."""
+    x = values[:RESERVED].astype(float)
+    return np.asarray(x * (baseline.covariance @ x))
+
+
 @settings(max_examples=40, deadline=None)
 @given(seeds)
 def test_variances_are_sums_of_squared_values_over_precisions(seed: int) -> None:
-    """Shared: the common block. Own: attributes and message. Together: every feature."""
+    """Shared: the common block. Own: attributes and message. Together: every feature.
+
+    But for the first three, whose covariance is known: x' C x.
+    """
     context, burden = asked(seed)
     forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
     click, unsubscribe = CLICK.columns()[:, 1], UNSUBSCRIBE.columns()[:, 1]
     for k, message in enumerate(ALL):
         slots, values = features(context, burden, message, USUAL)
-        common = 3 + context.hashes.size
+        common = RESERVED + context.hashes.size
         parts = values.astype(float) ** 2 / click[slots]
+        parts[:RESERVED] = _baseline_variances(STATE.click.baseline, values)
         assert np.isclose(parts[:common].sum(), forecast.click_shared[0] ** 2, rtol=1e-5)
         assert np.isclose(parts[common:].sum(), forecast.click_own[0, k] ** 2, rtol=1e-5)
-        whole = (values.astype(float) ** 2 / unsubscribe[slots]).sum()
+        parts = values.astype(float) ** 2 / unsubscribe[slots]
+        parts[:RESERVED] = _baseline_variances(STATE.unsubscribe.baseline, values)
+        whole = parts.sum()
         assert np.isclose(whole, forecast.unsubscribe_deviation[0, k] ** 2, rtol=1e-5)
 
 
@@ -142,11 +163,13 @@ def test_the_constant_takes_steps_that_float32_cannot_add() -> None:
     """
     prior = Prior(base_rate=0.002)
     head = Head(prior)
-    constant, one = np.array([CONSTANT]), np.ones(1, np.float32)
-    head.load(Learned(constant, np.array([[0.0, 10_000.0]], np.float32), prior.logit))
+    covariance = np.diag([1.0 / 10_000.0, 1.0, 1.0])
+    nothing = untaught(prior)
+    head.load(replace(nothing, baseline=replace(nothing.baseline, covariance=covariance)))
+    fixed, constant = np.arange(RESERVED), np.array([1.0, 0.0, 0.0], np.float32)
     for _ in range(1000):
-        head.learn(constant, one, 0, 1.0)
-    moved = prior.logit - head.learned().constant
+        head.learn(fixed, constant, 0, 1.0)
+    moved = prior.logit - head.learned().baseline.mean[CONSTANT]
     assert pytest.approx(1000 * 0.002 / 10_000, rel=1e-3) == moved
 
 
@@ -168,7 +191,8 @@ def test_a_state_comes_back_from_its_bytes_as_it_was() -> None:
     for one, other in ((STATE.click, back.click), (STATE.unsubscribe, back.unsubscribe)):
         assert np.array_equal(one.slots, other.slots)
         assert np.array_equal(one.columns, other.columns)
-        assert one.constant == other.constant
+        assert np.array_equal(one.baseline.mean, other.baseline.mean)
+        assert np.array_equal(one.baseline.covariance, other.baseline.covariance)
     assert np.array_equal(STATE.encoder.seen, back.encoder.seen)
     assert STATE.encoder.use == back.encoder.use > 0
     for name in ("scales", "keys", "contexts", "squared_length"):
@@ -179,7 +203,7 @@ def test_a_state_comes_back_from_its_bytes_as_it_was() -> None:
 
 def test_an_empty_state_comes_back_too() -> None:
     back = from_bytes(to_bytes(State(NOTHING, NOTHING)))
-    assert (0, PRIORS.click.logit) == (back.click.slots.size, back.click.constant)
+    assert (0, PRIORS.click.logit) == (back.click.slots.size, back.click.baseline.mean[CONSTANT])
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])
@@ -240,10 +264,16 @@ def with_header(**changes: object) -> bytes:
     return sealed(len(text).to_bytes(4, "little") + text + BLOB[4 + size : -32])
 
 
-def with_weights(slot: int, weight: float, precision: float, constant: float = 0.0) -> bytes:
+def with_weights(slot: int, weight: float, precision: float) -> bytes:
     """A sound blob whose one weight is this."""
     column = (np.array([slot]), np.array([[weight, precision]], np.float32))
-    return to_bytes(State(Learned(*column, constant), NOTHING))
+    return to_bytes(State(Learned(*column, NOTHING.baseline), NOTHING))
+
+
+def with_baseline(constant: float, variance: float) -> bytes:
+    """A sound blob whose constant is this."""
+    baseline = Baseline(np.array([constant, 0.0, 0.0]), np.diag([variance, 1.0, 1.0]))
+    return to_bytes(State(replace(NOTHING, baseline=baseline), NOTHING))
 
 
 @pytest.mark.parametrize(
@@ -256,10 +286,11 @@ def with_weights(slot: int, weight: float, precision: float, constant: float = 0
         (with_header(encoder_version=7), "encoder 7"),
         (with_header(delays=None), "no model"),
         (with_header(slots=[10**6, 0]), "no model"),
-        (with_header(constants=[0.0]), "no model"),
+        (with_header(baselines=[[0.0, 1.0]]), "no model"),
         (with_header(scales={"x": 1}), "no model"),
         (with_weights(5, float("nan"), 1.0), "not finite"),
-        (with_weights(5, 0.0, 1.0, math.inf), "not finite"),
+        (with_baseline(math.inf, 1.0), "not finite"),
+        (with_baseline(0.0, 0.0), "not positive"),
         (with_weights(5, 0.0, 0.0), "not positive"),
         (with_weights(2**18, 0.0, 1.0), "outside the table"),
         (with_weights(-1, 0.0, 1.0), "outside the table"),
