@@ -36,16 +36,19 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "arms": ARMS,
         "usual_caps": "1/2d",
         "floor_harm": 1.0,
-        "pseudonym_key": "so that the arms are the same every time",
     }
-    with running_service({**settings(world), **dealt}) as service:
-        with service.client() as client:
-            policy, run = OverHttp(world, client), Run(world, 5)
-            while (batch := run.next()) is not None:
-                policy.observe(*run.apply(policy.act(batch)))
-        written = forbear(service, "export", log)
-        assert 0 == written.returncode, written.stderr
-        yield Served(service, log, [json.loads(line) for line in log.read_text().splitlines()])
+    with pytest.MonkeyPatch.context() as environment:
+        # The same key, and so the same arms, every time; commands beside the service need it too.
+        environment.setenv("FORBEAR_PSEUDONYM_KEY", "so that the arms are the same every time")
+        with running_service({**settings(world), **dealt}) as service:
+            with service.client() as client:
+                policy, run = OverHttp(world, client), Run(world, 5)
+                while (batch := run.next()) is not None:
+                    policy.observe(*run.apply(policy.act(batch)))
+            written = forbear(service, "export", log)
+            assert 0 == written.returncode, written.stderr
+            records = [json.loads(line) for line in log.read_text().splitlines()]
+            yield Served(service, log, records)
 
 
 def test_over_http_the_holdout_never_receives_anything_and_everybody_keeps_the_arm(
