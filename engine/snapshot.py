@@ -100,10 +100,9 @@ class Snapshot:
             self._table[:RESERVED, column] = head.baseline.mean
             self._table[:RESERVED, column + 1] = 0.0  # what they leave open is `_covariances`
         self._table.setflags(write=False)
-        self._burden = np.stack([h.baseline.mean[1:] for h in (state.click, state.unsubscribe)])
-        self._covariances = np.stack(
-            [state.click.baseline.covariance, state.unsubscribe.baseline.covariance]
-        )
+        baselines = state.click.baseline, state.unsubscribe.baseline
+        self._burden = np.stack([each.mean[1:] for each in baselines])
+        self._covariances = np.stack([each.covariance for each in baselines])
 
     @classmethod
     def cold(cls, priors: tuple[Prior, Prior]) -> "Snapshot":
@@ -290,13 +289,7 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
                 "a model holds weights that are not finite, precisions that are not positive or "
                 "slots outside the table; nothing was loaded: go back to the version before it"
             )
-        heads.append(
-            Learned(
-                slots,
-                columns.astype(np.float32),
-                Baseline(mean.reshape(3), covariance.reshape(3, 3)),
-            )
-        )
+        heads.append(Learned(slots, columns.astype(np.float32), Baseline(mean, covariance)))
         start += 12 * size
     scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
     encoder = EncoderState(
