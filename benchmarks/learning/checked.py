@@ -8,15 +8,15 @@ users carry fade at the new pace, and the heads go on from their weights.
 
 from typing import Final
 
+from benchmarks.learning.feedback import arrivals
 from benchmarks.learning.ledger import DAY
 from benchmarks.learning.ours import ForbearPolicy
-from engine.catalog import Catalog
 from engine.decision import Decision
 from engine.half_life import Send, compare
 from engine.outcome import Windows
 from engine.policy import Policy
 from engine.worlds.population import Population
-from engine.worlds.world import CLICK, Batch, Events, Ints
+from engine.worlds.world import Batch, Events, Ints
 
 FIRST_CHECK: Final = 14.0
 """Days."""
@@ -45,10 +45,8 @@ class Checked:
 
     def observe(self, events: Events, until: float) -> None:
         """Learn; when it is time, compare half-lives."""
-        for kind, user, step in zip(
-            events.kind.tolist(), events.user.tolist(), events.step.tolist(), strict=True
-        ):
-            (self._clicked if kind == CLICK else self._left).add((user, step))
+        for _, head, key in arrivals(events):
+            (self._clicked if head == "click" else self._left).add(key)
         self._inner.observe(events, until)
         if until >= self._check_at:
             self._check_at *= 2
@@ -57,7 +55,7 @@ class Checked:
 
     def _settled(self, now: float) -> list[Send]:
         """The sends whose windows have closed, in order of time."""
-        catalog: Catalog = self._inner.catalog
+        catalog = self._inner.catalog
         window = max(self._windows.click, self._windows.unsubscribe)
         return [
             Send(

@@ -13,7 +13,7 @@ from numpy.random import Generator
 
 from benchmarks.learning.ledger import DAY
 from engine.learning import Learner, Lesson
-from engine.outcome import REST, HeadName, Slice, Windows
+from engine.outcome import REST, DelayLaws, HeadName, Slice, Windows, slices
 from engine.worlds.world import CLICK, Events
 
 
@@ -49,8 +49,10 @@ class Feedback:
         self._due: list[tuple[float, int, tuple[int, int], Slice]] = []
         self._count = 0
 
-    def sent(self, key: tuple[int, int], at: float, teaching: bytes, due: Sequence[Slice]) -> None:
+    def sent(self, key: tuple[int, int], at: float, teaching: bytes, laws: DelayLaws) -> None:
         """A send of decision `key` (user, step)."""
+        due = slices(at, "click", laws.click, self._windows)
+        due += slices(at, "unsubscribe", laws.unsubscribe, self._windows)
         self._open[key] = _Open(at, teaching, len(due))
         for one in due:
             self._count += 1

@@ -14,7 +14,7 @@ from engine.catalog import Catalog
 from engine.catalog import Message as CatalogMessage
 from engine.decision import Decision, Request, UserState
 from engine.learning import Learner, Priors
-from engine.outcome import Windows, slices
+from engine.outcome import Windows
 from engine.policy import Drawn, Model, Policy, decide
 from engine.rationing import Rations
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints, World
@@ -32,7 +32,7 @@ class ForbearPolicy:
         windows: Windows | None = None,
     ) -> None:
         self._priors = priors or Priors()
-        self._policy, self._windows = policy, windows or Windows()
+        self._policy = policy
         self._rng = np.random.default_rng([seed, 2])
         self._ids = tuple(message.id for message in world.messages)
         self._place = {message_id: k for k, message_id in enumerate(self._ids)}
@@ -41,7 +41,7 @@ class ForbearPolicy:
         )
         self.learner = Learner(self._priors)
         self._model = Model(policy, self.learner.snapshot(0), catalog)
-        self._feedback = Feedback(self._windows)
+        self._feedback = Feedback(windows or Windows())
         self._states: dict[int, UserState] = {}
         self.decisions: list[Decision] | None = None
         """Where decisions are kept, if somebody wants them."""
@@ -81,10 +81,7 @@ class ForbearPolicy:
             self._states.setdefault(user, before)
             return ABSTAIN_INDEX
         self._states[user] = UserState(decision.burden + 1.0, now, now, before.first_seen_at)
-        delays = self._model.snapshot.delays
-        due = slices(now, "click", delays.click, self._windows)
-        due += slices(now, "unsubscribe", delays.unsubscribe, self._windows)
-        self._feedback.sent((user, step), now, drawn.teaching, due)
+        self._feedback.sent((user, step), now, drawn.teaching, self._model.snapshot.delays)
         return self._place[decision.action]
 
     def observe(self, events: Events, until: float) -> None:

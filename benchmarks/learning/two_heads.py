@@ -18,7 +18,6 @@ from engine.catalog import Message as CatalogMessage
 from engine.decision import Decision, Request, UserState
 from engine.exploration import Thompson
 from engine.learning import Learner, Priors, teaching
-from engine.outcome import slices
 from engine.patience import ConstantPatience
 from engine.policy import Drawn, Model, Policy, decide
 from engine.response import Prior
@@ -60,8 +59,7 @@ class TwoHeads:
         self._learner = Learner(beliefs)
         self._model = Model(policy, self._learner.snapshot(0), Catalog(1, catalog))
         self._published = 0.0
-        self._windows = windows_of(world)
-        self._feedback = Feedback(self._windows)
+        self._feedback = Feedback(windows_of(world))
         self._last = np.full(world.n_users, -np.inf)
 
     def act(self, batch: Batch) -> Ints:
@@ -97,10 +95,8 @@ class TwoHeads:
     def sent(self, user: int, batch: Batch, teaching: bytes) -> None:
         """Remember a send, to learn from it."""
         self._last[user] = batch.at
-        at, delays = batch.at * DAY, self._model.snapshot.delays
-        due = slices(at, "click", delays.click, self._windows)
-        due += slices(at, "unsubscribe", delays.unsubscribe, self._windows)
-        self._feedback.sent((user, batch.step), at, teaching, due)
+        delays = self._model.snapshot.delays
+        self._feedback.sent((user, batch.step), batch.at * DAY, teaching, delays)
 
     def teaching(self, decision: Decision, message: int) -> bytes:
         """What this decision would teach, had it sent the message at that position."""

@@ -16,7 +16,7 @@ from benchmarks.learning.contestants import Contestant, Setting, contestants
 from benchmarks.learning.feedback import Feedback
 from benchmarks.learning.heads.learners import FullCovariance
 from benchmarks.learning.statistics import difference
-from engine.outcome import DelayLaw, Windows, slices
+from engine.outcome import DelayLaw, DelayLaws, Windows
 from engine.response import Prior
 
 ROOT = Path(__file__).parents[2]
@@ -110,9 +110,7 @@ def test_sends_whose_windows_end_together_teach_both_labels() -> None:
     windows = Windows(click=86_400.0, unsubscribe=86_400.0)
     feedback = Feedback(windows)
     for user in range(3):
-        due = slices(0.0, "click", DelayLaw(), windows)
-        due += slices(0.0, "unsubscribe", DelayLaw(), windows)
-        feedback.sent((user, 0), 0.0, b"", due)
+        feedback.sent((user, 0), 0.0, b"", DelayLaws(DelayLaw(), DelayLaw()))
     lessons = feedback.lessons([(60.0, "click", (0, 0))], 90_000.0)
     for head, expected in (("click", 2.0), ("unsubscribe", 3.0)):
         silence = sum(x.weight for x in lessons if x.head == head and not x.label)
