@@ -34,8 +34,11 @@ from engine.moments import Kind, Moments
 from engine.snapshot import Forecast, Snapshot
 
 DAY = 86400.0
-DOUBT = 0.5
-"""1 costs 2% of the optimum where people do tire, 0 is a trap where they do not."""
+DOUBT = 1.0, 0.5
+"""Of what burden does to clicks and to unsubscribes. With half of it for clicks, or none for
+unsubscribes, one population in twenty that never tires is trapped; 1 for both costs 1% of the
+optimum where people do tire.
+"""
 KINDS = 32
 """Kinds of users along each axis, half a logit wide."""
 LOWEST = -12.0, -16.0

@@ -33,6 +33,7 @@ from benchmarks.learning.reporting import (
     draw_tradeoff,
     lines,
     markdown,
+    summary,
 )
 
 SEEDS: Final = range(20)
@@ -64,7 +65,8 @@ def main() -> None:
 
 def report(out: Path, arenas: Mapping[str, Arena], tables: Mapping[str, Sequence[Line]]) -> None:
     """Print the tables, write them, draw them."""
-    text = "\n".join(markdown(name, arenas[name], table) for name, table in tables.items())
+    single = [markdown(name, arenas[name], table) for name, table in tables.items()]
+    text = "\n".join([summary(tables), *single])
     if FRONTIER in tables:
         text += f"\n{against_flat(tables[FRONTIER])}"
     print(text)

@@ -24,11 +24,14 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.budget.pacing import Priced
 from benchmarks.learning.arenas import Arena, optimum
 from benchmarks.learning.contestants import Contestant, Setting, contestants, written
 from benchmarks.learning.rationed import FirstCome
 from benchmarks.learning.statistics import difference
+from engine.worlds.population import Population
 from engine.worlds.simulation import simulate
+from engine.worlds.world import Policy
 
 TUNING_SEEDS: Final = (101, 102)
 FINAL_SEEDS: Final = (*TUNING_SEEDS, 103, 104, 105, 106)
@@ -139,8 +142,7 @@ def run(name: str, arena: Arena, policy: str, setting: Setting, seed: int) -> li
         taken = process_time() - started
         rows.append(Row(name, size, OPTIMUM, "", seed, value, left, sends, 0, taken))
     else:
-        acting = contestants()[policy].make(world, seed, setting)
-        acting = FirstCome(world, acting, seed) if world.daily_sends is not None else acting
+        acting = within_budget(world, contestants()[policy].make(world, seed, setting), seed)
     outcome = simulate(world, acting, seed)
     return [
         Row(
@@ -157,6 +159,13 @@ def run(name: str, arena: Arena, policy: str, setting: Setting, seed: int) -> li
         ),
         *rows,
     ]
+
+
+def within_budget(world: Population, policy: Policy, seed: int) -> Policy:
+    """Slots go to those who come first, unless the policy has a price for them."""
+    if world.daily_sends is None or isinstance(policy, Priced):
+        return policy
+    return FirstCome(world, policy, seed)
 
 
 class Contest:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
+from benchmarks.budget.pacing import Pacing, Priced
 from benchmarks.learning import peers
 from benchmarks.learning.checked import Checked
 from benchmarks.learning.duolingo import SleepingRecovering
@@ -260,7 +261,10 @@ def _forbear(
     checked: bool = False,
     frontier: bool = False,
 ) -> Contestant:
-    """`belief` multiplies the half-life believed in; `checked`: until the log says better."""
+    """`belief` multiplies the half-life believed in; `checked`: until the log says better.
+
+    Slots of a budget have the engine's price, where peers have their tuned flat cost.
+    """
 
     def make(world: Population, seed: int, setting: Setting) -> Policy:
         del setting
@@ -273,7 +277,10 @@ def _forbear(
         )
         if checked:
             return Checked(world, seed, policy, windows_of(world))
-        return ForbearPolicy(world, seed, policy, windows=windows_of(world))
+        ours = ForbearPolicy(world, seed, policy, windows=windows_of(world))
+        if world.daily_sends is None:
+            return ours
+        return Priced(world, ours, seed, Pacing(world.daily_sends))
 
     return Contestant(make, raced=False, only=(FRONTIER,) if frontier else ())
 

@@ -1,8 +1,9 @@
 """From rows to a table, a JSON object and two plots.
 
 The table has one line per policy of an arena: mean value with its share of the exact optimum, and
-the paired difference to the best tuned policy that does not know the truth (for that one itself: to
-the second best), each with a 95% t-interval; then unsubscribes, sends, seeds and the setting.
+the paired difference to the best of the others, each with a 95% t-interval; then unsubscribes,
+sends, seeds and the setting. The others are the policies that are not ours and do not know the
+truth; the best of them is held against the second best. A summary has one line per arena.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from benchmarks.learning.statistics import Interval, difference, interval
 DPI = 110
 FEWEST = 0.5
 """Fewer unsubscribes than this are drawn here, on a logarithmic axis."""
+OURS = "forbear-"
 HEADINGS = (
     *("policy", "value", "share of optimum", "against the best other", "unsubscribes", "sends"),
     *("ms", "seeds", "setting"),
@@ -52,7 +54,8 @@ def lines(
     exact = {row.seed: row.value for row in by_policy[OPTIMUM]}
     values = {name: {row.seed: row.value for row in rows} for name, rows in by_policy.items()}
     fair = [name for name in values if name in who and not who[name].knows_truth]
-    ranked = sorted(fair, key=lambda name: -_mean(values[name]))
+    others = [name for name in fair if not name.startswith(OURS)] or fair
+    ranked = sorted(others, key=lambda name: -_mean(values[name]))
     made = []
     for name, rows in by_policy.items():
         against = ranked[1] if name == ranked[0] and len(ranked) > 1 else ranked[0]
@@ -110,6 +113,28 @@ def markdown(name: str, arena: Arena, table: Sequence[Line]) -> str:
         f"|{' --- |' * len(HEADINGS)}",
     ]
     return "\n".join([*head, *(_cells(line) for line in table), ""])
+
+
+def summary(tables: Mapping[str, Sequence[Line]]) -> str:
+    """The default beside the best of the others, arena by arena."""
+    head = (
+        *("arena", "share of optimum", "unsubscribes", "best of the others", "its share"),
+        *("its unsubscribes", "against it", "seeds"),
+    )
+    rows = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    for name, table in tables.items():
+        by_name = {line.policy: line for line in table}
+        ours = by_name.get(DEFAULT)
+        if ours is None:
+            continue
+        best = by_name[ours.against]
+        cells = (
+            *(name, _spread(ours.share, ".1%"), f"{ours.unsubscribes:.1f}", best.policy),
+            *(f"{best.share.mean:.1%}", f"{best.unsubscribes:.1f}"),
+            *(_spread(ours.lead, ".1%", "+"), f"{ours.value.n}"),
+        )
+        rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join([f"### {DEFAULT}, as shipped", "", *rows, ""])
 
 
 def _cells(line: Line) -> str:
@@ -219,12 +244,12 @@ def against_flat(table: Sequence[Line]) -> str:
 def draw_tradeoff(name: str, table: Sequence[Line], path: Path) -> None:
     """Value against unsubscribes in one arena; the default's multipliers joined by a line."""
     plt = _plotting()
-    figure, axis = plt.subplots(figsize=(8.5, 5.5))
+    figure, axis = plt.subplots(figsize=(9.5, 5.5))
     shown = [line for line in table if line.policy not in (OPTIMUM, "never")]
-    for line in shown:
+    for number, line in enumerate(shown, 1):
         place = (max(line.unsubscribes, FEWEST), line.value.mean)
-        axis.scatter(*place, s=26, color=colour(line.policy), zorder=3)
-        axis.annotate(line.policy, place, xytext=(4, 3), textcoords="offset points", fontsize=6)
+        axis.scatter(*place, s=26, color=colour(line.policy), label=f"{number} {line.policy}")
+        axis.annotate(f"{number}", place, xytext=(4, 3), textcoords="offset points", fontsize=6)
     swept = [(max(line.unsubscribes, FEWEST), line.value.mean) for line in frontier(table)]
     if len(swept) > 1:
         axis.plot(*zip(*swept, strict=True), color=colour(DEFAULT), lw=1.0)
@@ -234,6 +259,7 @@ def draw_tradeoff(name: str, table: Sequence[Line], path: Path) -> None:
     axis.margins(x=0.15)
     axis.set_ylim(bottom=min(0.0, *(line.value.mean for line in shown)))
     axis.grid(color="0.92")
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=6, frameon=False)
     axis.set_title(f"{name}: value against unsubscribes, means over seeds", fontsize=10, loc="left")
     _save(figure, path)
 

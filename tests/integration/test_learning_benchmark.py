@@ -90,6 +90,23 @@ def test_the_quick_form_draws_and_keeps_its_rows(quick: tuple[dict[str, Any], Pa
         assert (out / name).stat().st_size > 200
 
 
+def test_the_summary_holds_the_default_against_the_best_that_is_not_ours(
+    quick: tuple[dict[str, Any], Path],
+) -> None:
+    told, out = quick
+    summary, *_ = (out / "table.md").read_text().split("### patience")
+    for world, policies in told["worlds"].items():
+        others = {name: facts["value"] for name, facts in policies.items() if is_a_peer(name)}
+        best = max(others, key=lambda name: others[name])
+        assert best == policies[told["default"]]["against"]
+        assert f"| {world} |" in summary
+        assert f"| {best} |" in summary
+
+
+def is_a_peer(policy: str) -> bool:
+    return not policy.startswith(("forbear-", "oracle-", "optimum"))
+
+
 def test_the_full_covariance_filter_is_bayes_rule_for_one_weight() -> None:
     """One weight, prior 0 +- 1, x = 2, outcome yes: p = 1/2, information 1/4.
 

@@ -69,8 +69,8 @@ def tiring(prior: Prior, slope: float) -> Learned:
 
 
 def test_doubt_takes_people_to_tire_less_on_both_sides_of_the_usual_burden() -> None:
-    """Slopes -1 and +1 with deviation 0.5, around a usual burden of 0 and one deviation of doubt:
-    a burden of 2 takes 1 off the click logit instead of 2, and adds 1 to the other.
+    """Slopes -1 and +1 with deviation 0.5, around a usual burden of 0: at a burden of 2 and one
+    deviation of doubt clicks lose 1 instead of 2; at two deviations nothing drives people off.
     """
     priors = PRIORS.click, PRIORS.unsubscribe
     click, unsubscribe = (
@@ -79,7 +79,8 @@ def test_doubt_takes_people_to_tire_less_on_both_sides_of_the_usual_burden() -> 
     snapshot = Snapshot(1, State(click, unsubscribe), priors)
     burdens = np.array([0.0, 2.0])
     assert np.allclose([[0.0, -2.0], [0.0, 2.0]], snapshot.burden_effect(burdens))
-    assert np.allclose([[0.0, -1.0], [0.0, 1.0]], snapshot.burden_effect(burdens, 1.0), atol=1e-5)
+    doubted = snapshot.burden_effect(burdens, (1.0, 2.0))
+    assert np.allclose([[0.0, -1.0], [0.0, 0.0]], doubted, atol=1e-5)
 
 
 def test_vw_keeps_no_weight_for_the_baseline() -> None:
