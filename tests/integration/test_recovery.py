@@ -1,25 +1,29 @@
 """Silence corrects itself: what fear a bad time has taught, the good time after it takes back."""
 
 import numpy as np
-import pytest
 
 from benchmarks.learning.contestants import DEFAULT, contestants
 from engine.worlds import shock
 from engine.worlds.simulation import simulate
 
+SEEDS = range(1, 7)
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_after_twenty_days_of_twentyfold_hazard_sending_recovers(seed: int) -> None:
-    """Sends per user still there, last 20 days over the 20 before the shock: 0.8 to 0.9 seen.
 
-    The shock costs a tenth of the users; who is left is no less patient than before.
+def test_after_twenty_days_of_twentyfold_hazard_sending_recovers() -> None:
+    """Sends per user still there, last 20 days over the 20 before the shock: 0.70 in the mean of
+    twelve populations, each by itself 0.55 to 0.90, so that a few together are asked.
+
+    The shock costs an eighth of the users; who is left is no less patient than before.
     """
-    world = shock.world(seed, users=120)
-    outcome = simulate(world, contestants()[DEFAULT].make(world, seed, ()), seed)
-    there = world.n_users - np.cumsum(outcome.daily_unsubscribes)
-    rate = outcome.daily_sends / there
-    calm, after = shock.FIRST_DAY, shock.FIRST_DAY + shock.DAYS
-    assert (
-        outcome.daily_unsubscribes[calm:after].sum() > 2 * outcome.daily_unsubscribes[:calm].sum()
-    )
-    assert rate[-20:].mean() > 0.6 * rate[calm - 20 : calm].mean()
+    recovered, frightened, calmly = [], 0, 0
+    for seed in SEEDS:
+        world = shock.world(seed, users=120)
+        outcome = simulate(world, contestants()[DEFAULT].make(world, seed, ()), seed)
+        there = world.n_users - np.cumsum(outcome.daily_unsubscribes)
+        rate = outcome.daily_sends / there
+        calm, after = shock.FIRST_DAY, shock.FIRST_DAY + shock.DAYS
+        frightened += outcome.daily_unsubscribes[calm:after].sum()
+        calmly += outcome.daily_unsubscribes[:calm].sum()
+        recovered.append(rate[-20:].mean() / rate[calm - 20 : calm].mean())
+    assert frightened > 2 * calmly
+    assert np.mean(recovered) > 0.6
