@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from benchmarks.budget.pacing import Descent, Pacing, Priced
 from benchmarks.learning.ledger import DAY, windows_of
 from benchmarks.learning.ours import ForbearPolicy
+from benchmarks.learning.pacing import Descent, Pacing, Priced
 from benchmarks.learning.rationed import FirstCome
 from benchmarks.learning.statistics import Interval, interval
 from engine.patience import LearnedPatience

@@ -24,9 +24,9 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks.budget.pacing import Priced
 from benchmarks.learning.arenas import Arena, optimum
 from benchmarks.learning.contestants import Contestant, Setting, contestants, written
+from benchmarks.learning.pacing import Priced
 from benchmarks.learning.rationed import FirstCome
 from benchmarks.learning.statistics import difference
 from engine.worlds.population import Population

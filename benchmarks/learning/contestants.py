@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
-from benchmarks.budget.pacing import Pacing, Priced
 from benchmarks.learning import peers
 from benchmarks.learning.checked import Checked
 from benchmarks.learning.duolingo import SleepingRecovering
 from benchmarks.learning.ledger import DAY, windows_of
 from benchmarks.learning.ours import ForbearPolicy
+from benchmarks.learning.pacing import Pacing, Priced
 from benchmarks.learning.two_heads import TwoHeads, asserted, priors
 from benchmarks.learning.vw import Costs, VwBandit
 from engine.exploration import Explorer, InverseGap, Thompson
