@@ -117,9 +117,12 @@ class Learner:
 
     def loss(self, lesson: Lesson) -> float:
         """Log loss of a lesson's label as forecast before it is learned."""
-        slots, values = self._features(_DECODE(lesson.teaching))
-        logit = self._heads[lesson.head].logit(slots, values)
+        logit = self._heads[lesson.head].logit(*self.features(lesson))
         return float(np.logaddexp(0.0, -logit if lesson.label else logit))
+
+    def features(self, lesson: Lesson) -> tuple[Slots, Singles]:
+        """Slots and values that the lesson teaches, as its context is encoded by now."""
+        return self._features(_DECODE(lesson.teaching))
 
     def _features(self, told: _Teaching) -> tuple[Slots, Singles]:
         context = self._encoder.encode(np.frombuffer(told.texts, np.uint64), told.numbers)
