@@ -10,8 +10,8 @@ SEEDS = range(1, 7)
 
 
 def test_after_twenty_days_of_twentyfold_hazard_sending_recovers() -> None:
-    """Sends per user still there, last 20 days over the 20 before the shock: 0.75 to 1.00 in each of
-    twelve populations, 0.83 in the mean.
+    """Sends per user still there, last 20 days over the 20 before the shock: in twelve populations
+    0.75 to 1.00, 0.83 in the mean.
 
     The shock costs an eighth of the users; who is left is no less patient than before.
     """

@@ -30,10 +30,8 @@ def slope_learned(seed: int) -> float:
     for _ in range(5000):
         burden = rng.uniform(1.0, 3.0)
         teach(head, burden, expit(-2.2 - 0.15 * (burden - USUAL)), rng.random())
-    more = np.subtract(
-        *(burden_features(np.array(burden)) for burden in (USUAL + 0.5, USUAL - 0.5))
-    )
-    return float(head.learned().baseline.mean[BURDEN:] @ more)
+    around = np.stack(burden_features(np.array([USUAL - 0.5, USUAL + 0.5])))
+    return float(head.learned().baseline.mean[BURDEN:] @ (around[:, 1] - around[:, 0]))
 
 
 def test_a_steep_slope_is_taken_back_from_burdens_that_hardly_vary() -> None:
