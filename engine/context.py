@@ -30,7 +30,7 @@ Hashes: TypeAlias = NDArray[np.uint64]
 Singles: TypeAlias = NDArray[np.float32]
 Slots: TypeAlias = NDArray[np.int64]
 
-ENCODER_VERSION = 3
+ENCODER_VERSION = 4
 BITS = 18
 SLOTS = 1 << BITS
 PAD = SLOTS
@@ -45,9 +45,6 @@ RESERVED = 3
 
 MOST_BURDEN = 12.0
 """Beyond this the heads are flat: nobody was sent to so often by anything that learns."""
-USUAL_BURDEN = 0.0
-"""The usual burden before any was seen: at first nobody carries one, and what is learned then is
-the constant's to take."""
 CONTEXT_NORM = 4.0
 CLIP = 3.0
 OUTLIER = 10.0
@@ -124,16 +121,14 @@ def message_values(message: Hashes) -> Singles:
     return values
 
 
-def burden_features(burdens: Floats, usual: float = USUAL_BURDEN) -> tuple[Floats, Floats]:
-    """Burden as the heads see it, any shape: sends more than usual, and what a bend adds to that.
+def burden_features(burdens: Floats) -> tuple[Floats, Floats]:
+    """Burden as the heads see it, any shape: straight, and what a bend adds to that.
 
-    Both are about 0 at a usual burden. A policy keeps burdens close together, so a feature that is
-    not centred there moves with the constant, and its slope is not learned in 20,000 sends. The
-    bend (of log(1 + b), beyond its tangent) is small where burdens are usual.
+    Both are 0 where nobody is tired. The bend (of log(1 + b), beyond its tangent) is small where
+    burdens are.
     """
     inside = np.minimum(burdens, MOST_BURDEN)
-    more = inside - usual
-    return more, np.log1p(inside) - math.log1p(usual) - more / (1.0 + usual)
+    return inside, np.log1p(inside) - inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +193,6 @@ class EncoderState:
     """Sum of the squared lengths of the contexts seen, before scaling."""
     seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(SLOTS + 1, np.bool_))
     """Slots that some lesson has touched."""
-    burdens: float = 0.0
-    """Sum of the burdens at which these contexts were met."""
-
-    @property
-    def usual_burden(self) -> float:
-        """Mean burden at what was taught."""
-        return self.burdens / self.contexts if self.contexts else USUAL_BURDEN
 
     @property
     def use(self) -> float:
@@ -268,14 +256,28 @@ class EncoderState:
             if key not in context and (only is None or key in only):
                 hashes.append(name)
                 values.append(1.0)
-        scaled_values = np.array(values, np.float32) * np.float32(self._shrink(values))
-        return EncodedContext(np.array(hashes, np.uint64), scaled_values)
+        return _shrunk(hashes, values, self.squared_length, self.contexts)
 
-    def _shrink(self, values: list[float]) -> float:
-        """Factor that brings a typical context to `CONTEXT_NORM`; a few first ones stand alone."""
-        own = sum(value * value for value in values)
-        typical = (self.squared_length + KNOWN_AFTER * own) / (self.contexts + KNOWN_AFTER)
-        return min(1.0, math.sqrt(CONTEXT_NORM / typical)) if typical else 1.0
+
+def _shrunk(
+    hashes: list[int], values: list[float], squared_length: float, contexts: int
+) -> EncodedContext:
+    """Features scaled so that a typical context has `CONTEXT_NORM`; a few first ones stand alone.
+
+    `squared_length` is the sum over the contexts seen, before scaling.
+    """
+    own = sum(value * value for value in values)
+    typical = (squared_length + KNOWN_AFTER * own) / (contexts + KNOWN_AFTER)
+    shrink = min(1.0, math.sqrt(CONTEXT_NORM / typical)) if typical else 1.0
+    return EncodedContext(
+        np.array(hashes, np.uint64), np.array(values, np.float32) * np.float32(shrink)
+    )
+
+
+def texts(encoded: EncodedContext, numbers: Collection[str]) -> Hashes:
+    """Hashes of the features that are not these numbers: strings, and marks of what is missing."""
+    scaled = np.array([name_hash(f"{key}#") for key in numbers], np.uint64)
+    return encoded.hashes[~np.isin(encoded.hashes, scaled)]
 
 
 class EncoderLearner:
@@ -288,19 +290,24 @@ class EncoderLearner:
         self._contexts = state.contexts
         self._squared_length = state.squared_length
         self._seen = state.seen.copy()
-        self._burdens = state.burdens
 
-    @property
-    def usual_burden(self) -> float:
-        """See `EncoderState`."""
-        return self._burdens / self._contexts if self._contexts else USUAL_BURDEN
+    def encode(self, texts: Hashes, numbers: Mapping[str, float]) -> EncodedContext:
+        """A context that was encoded before, with its raw numbers as they are scaled by now.
 
-    def learn_context(
-        self, numbers: Mapping[str, float], indicators: list[str], burden: float = USUAL_BURDEN
-    ) -> None:
-        """Count a context: its raw numbers (booleans as 0 and 1), the keys of its strings, and the
-        burden at which it was met.
+        A lesson thus says what its context will be scored as. Under the scales of its decision, a
+        first batch, for which there were none, would teach nothing of any number.
         """
+        hashes, values = texts.tolist(), [1.0] * len(texts)
+        for key, value in numbers.items():
+            scale = self._scales.get(key)
+            scaled = scale.standardised(value) if scale else 0.0
+            if scaled:
+                hashes.append(name_hash(f"{key}#"))
+                values.append(scaled)
+        return _shrunk(hashes, values, self._squared_length, self._contexts)
+
+    def learn_context(self, numbers: Mapping[str, float], indicators: list[str]) -> None:
+        """Count a context: its raw numbers (booleans as 0 and 1) and the keys of its strings."""
         present = {*numbers, *indicators}
         squared = float(len(indicators))
         for key, count in self._keys.items():
@@ -315,7 +322,6 @@ class EncoderLearner:
                 self._keys[key] = self._keys.get(key, 0) + 1
         self._contexts += 1
         self._squared_length += squared
-        self._burdens += burden
 
     def learn_slots(self, slots: Slots) -> None:
         """Mark slots as touched by a lesson."""
@@ -330,7 +336,6 @@ class EncoderLearner:
             self._contexts,
             self._squared_length,
             self._seen.copy(),
-            self._burdens,
         )
 
 

@@ -1,8 +1,8 @@
 """Learning: lessons in, one after the other, a state out. No clock, no order of its own.
 
-A lesson carries everything it needs (hashed features, burden, label, weight), so a catalog edit or
-an expired decision cannot change what a replay learns. The same lessons in the same order give the
-same weights, to the bit.
+A lesson carries everything it needs (hashed strings, raw numbers, burden, label, weight), so a
+catalog edit or an expired decision cannot change what a replay learns. The same lessons in the same
+order give the same weights, to the bit.
 
 A positive that arrives after part of its negative was taught has to outweigh that part. At the
 truth p a step must be nought in expectation, which holds when the positive counts
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from engine.context import EncodedContext, EncoderLearner, Hashes, Singles, Slots
+from engine.context import EncodedContext, EncoderLearner, Hashes, Singles, Slots, texts
 from engine.decision import Context
 from engine.outcome import DelayLaw, DelayLaws, HeadName
 from engine.response import Head, Prior
@@ -40,11 +40,12 @@ class Priors:
 class _Teaching(msgspec.Struct, array_like=True):
     """What a decision can teach; written when it is made, read when its outcome is known."""
 
-    hashes: bytes
-    values: bytes
+    texts: bytes
+    """Hashes of the context's strings and of what it lacks."""
+    numbers: dict[str, float]
+    """The context's, raw: they are scaled when the outcome is known."""
     message: bytes
     burden: float
-    numbers: dict[str, float]
     indicators: list[str]
     at: float = 0.0
     """When the decision was made, seconds; nothing is forgotten where nobody says."""
@@ -81,11 +82,10 @@ def teaching(
     numbers = {key: float(value) for key, value in context.items() if not isinstance(value, str)}
     return _ENCODE(
         _Teaching(
-            encoded.hashes.tobytes(),
-            encoded.values.tobytes(),
+            texts(encoded, numbers).tobytes(),
+            numbers,
             message.tobytes(),
             burden,
-            numbers,
             [key for key in context if key not in numbers],
             at,
         )
@@ -117,16 +117,16 @@ class Learner:
 
     def loss(self, lesson: Lesson) -> float:
         """Log loss of a lesson's label as forecast before it is learned."""
-        slots, values = self._features(_DECODE(lesson.teaching))
-        logit = self._heads[lesson.head].logit(slots, values)
+        logit = self._heads[lesson.head].logit(*self.features(lesson))
         return float(np.logaddexp(0.0, -logit if lesson.label else logit))
 
+    def features(self, lesson: Lesson) -> tuple[Slots, Singles]:
+        """Slots and values that the lesson teaches, as its context is encoded by now."""
+        return self._features(_DECODE(lesson.teaching))
+
     def _features(self, told: _Teaching) -> tuple[Slots, Singles]:
-        context = EncodedContext(
-            np.frombuffer(told.hashes, np.uint64), np.frombuffer(told.values, np.float32)
-        )
-        message = np.frombuffer(told.message, np.uint64)
-        return features(context, told.burden, message, self._encoder.usual_burden)
+        context = self._encoder.encode(np.frombuffer(told.texts, np.uint64), told.numbers)
+        return features(context, told.burden, np.frombuffer(told.message, np.uint64))
 
     def learn(self, lesson: Lesson) -> None:
         """Apply one lesson."""
@@ -140,7 +140,7 @@ class Learner:
         head.learn(slots, values, lesson.label, weight)
         self._encoder.learn_slots(slots)
         if lesson.first:
-            self._encoder.learn_context(told.numbers, told.indicators, told.burden)
+            self._encoder.learn_context(told.numbers, told.indicators)
         if lesson.label:
             self._delays[lesson.head] = self._delays[lesson.head].with_delay(
                 lesson.delay, lesson.weight

@@ -26,7 +26,6 @@ from engine.context import (
     PAD,
     RESERVED,
     SLOTS,
-    USUAL_BURDEN,
     EncodedContext,
     EncoderState,
     Hashes,
@@ -43,7 +42,7 @@ from engine.errors import ModelFormatError
 from engine.outcome import DelayLaw, DelayLaws
 from engine.response import Baseline, Learned, Prior, untaught
 
-FORMAT = 4
+FORMAT = 5
 
 _CLICK, _CLICK_VARIANCE, _UNSUBSCRIBE, _UNSUBSCRIBE_VARIANCE = range(4)
 
@@ -140,9 +139,9 @@ class Snapshot:
         `doubt` is how many standard deviations less than the mean says people are taken to tire of
         clicking and to be driven off.
         """
-        features = np.stack(burden_features(burdens, self.encoder.usual_burden))
+        features = np.stack(burden_features(burdens))
         variance = np.einsum("fb,hfg,gb->hb", features, self._covariances[:, 1:, 1:], features)
-        tireless = np.sign(features[0]) * np.array([[doubt[0]], [-doubt[1]]])
+        tireless = np.array([[doubt[0]], [-doubt[1]]])
         return np.asarray(self._burden @ features + tireless * np.sqrt(variance))
 
     def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
@@ -164,7 +163,7 @@ class Snapshot:
 
     def _common(self, hashes: Hashes, values: Singles, burdens: Floats) -> Floats:
         """(N, 2, 4): sums of the common block; row 0 over values, row 1 over squared values."""
-        more, bend = burden_features(burdens, self.encoder.usual_burden)
+        more, bend = burden_features(burdens)
         extra = np.stack([np.ones_like(burdens), more, bend], axis=1)
         powers = np.concatenate([extra.astype(np.float32), values], axis=1)
         fixed = np.broadcast_to(np.array([CONSTANT, BURDEN, BURDEN_LOG]), (len(values), 3))
@@ -203,9 +202,7 @@ def _stacked(contexts: Sequence[EncodedContext]) -> tuple[Hashes, Singles]:
     return hashes, values
 
 
-def features(
-    context: EncodedContext, burden: float, message: Hashes, usual_burden: float = USUAL_BURDEN
-) -> tuple[Slots, Singles]:
+def features(context: EncodedContext, burden: float, message: Hashes) -> tuple[Slots, Singles]:
     """Slots and values of one context, burden and message: what a head learns from.
 
     `message` is (A + 1,). First come the constant and the burden's two, the order of the rest is of
@@ -216,7 +213,7 @@ def features(
     spread = values[:, None] * message_values(message)
     real = crossed != PAD
     fixed = np.array([CONSTANT, BURDEN, BURDEN_LOG])
-    first = np.array([1.0, *burden_features(np.array(burden), usual_burden)], np.float32)
+    first = np.array([1.0, *burden_features(np.array(burden))], np.float32)
     slots = np.concatenate([fixed, common_slots(context.hashes), crossed[real]])
     return slots, np.concatenate([first, context.values, spread[real]])
 
@@ -230,7 +227,6 @@ def to_bytes(state: State) -> bytes:
         "keys": dict(state.encoder.keys),
         "contexts": state.encoder.contexts,
         "squared_length": state.encoder.squared_length,
-        "burdens": state.encoder.burdens,
         "delays": [state.delays.click.to_json(), state.delays.unsubscribe.to_json()],
         "until": state.until,
         "baselines": [
@@ -299,7 +295,6 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
         header["contexts"],
         header["squared_length"],
         seen,
-        header["burdens"],
     )
     delays = DelayLaws(*(DelayLaw.from_json(law) for law in header["delays"]))
     return State(heads[0], heads[1], encoder, delays, header["until"])

@@ -10,8 +10,8 @@ SEEDS = range(1, 7)
 
 
 def test_after_twenty_days_of_twentyfold_hazard_sending_recovers() -> None:
-    """Sends per user still there, last 20 days over the 20 before the shock: 0.70 in the mean of
-    twelve populations, each by itself 0.55 to 0.90, so that a few together are asked.
+    """Sends per user still there, last 20 days over the 20 before the shock: in twelve populations
+    0.75 to 1.00, 0.83 in the mean.
 
     The shock costs an eighth of the users; who is left is no less patient than before.
     """
@@ -26,4 +26,5 @@ def test_after_twenty_days_of_twentyfold_hazard_sending_recovers() -> None:
         calmly += outcome.daily_unsubscribes[:calm].sum()
         recovered.append(rate[-20:].mean() / rate[calm - 20 : calm].mean())
     assert frightened > 2 * calmly
-    assert np.mean(recovered) > 0.6
+    assert min(recovered) > 0.6
+    assert np.mean(recovered) > 0.7

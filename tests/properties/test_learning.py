@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.random import Generator
 from scipy.special import expit
 
-from engine.context import CONSTANT, EncoderState
+from engine.context import CONSTANT, EncoderLearner, EncoderState, texts
 from engine.decision import Floats
 from engine.learning import Learner, Lesson, Priors, teaching
 from engine.outcome import (
@@ -22,7 +22,7 @@ from engine.outcome import (
 )
 from engine.response import Prior
 from engine.snapshot import to_bytes
-from tests.unit.engine.models import taught
+from tests.unit.engine.models import random_context, random_lesson, taught
 
 WINDOWS = Windows()
 LAW = DelayLaw()
@@ -189,3 +189,53 @@ def test_slices_that_fall_due_together_are_one() -> None:
     pieces = slices(0.0, "click", replace(LAW, median=10.0), Windows(click=86_400.0, grace=600.0))
     assert [600.0, 86_400.0] == [piece.due for piece in pieces]
     assert np.allclose([0.95, 0.05], [piece.mass for piece in pieces])
+
+
+def test_the_first_batch_teaches_what_its_numbers_say() -> None:
+    """400 decisions scored before any scale was known; those with a 1 click, those with a 0 do not.
+
+    They are taught alike by an encoder that knew the scales when they were made.
+    """
+    cold, learner = EncoderState(), Learner(Priors())
+    for i in range(400):
+        context = {"keen": float(i % 2)}
+        told = teaching(cold.encode(context), context, 0.0, NOBODY[0])
+        learner.learn(Lesson("click", i % 2, 1.0, 0.0, 0.0, first=True, teaching=told))
+    snapshot = learner.snapshot(1)
+    contexts = [snapshot.encoder.encode({"keen": keen}) for keen in (0.0, 1.0)]
+    forecast = expit(snapshot.forecast(contexts, np.zeros(2), NOBODY).click[:, 0])
+    assert forecast[0] < 0.1
+    assert forecast[1] > 0.9
+
+
+def test_a_lesson_is_encoded_as_its_context_is_scored_next() -> None:
+    """Strings, numbers, flags and what is missing: the same features with the same values."""
+    rng = np.random.default_rng(5)
+    learner = Learner(Priors())
+    for _ in range(300):
+        learner.learn(random_lesson(rng, learner.state().encoder))
+    state = learner.state().encoder
+    for _ in range(50):
+        context = random_context(rng)
+        numbers = {k: float(v) for k, v in context.items() if not isinstance(v, str)}
+        scored = state.encode(context)
+        learned = EncoderLearner(state).encode(texts(scored, numbers), numbers)
+        by_hash = dict(zip(learned.hashes.tolist(), learned.values.tolist(), strict=True))
+        assert by_hash == pytest.approx(
+            dict(zip(scored.hashes.tolist(), scored.values.tolist(), strict=True)), rel=1e-5
+        )
+
+
+def test_a_baseline_means_the_same_however_tired_the_users_of_later_lessons() -> None:
+    """What is said of a burden hangs on weights alone, not on what burdens were met since."""
+    learner = Learner(Priors())
+    rng = np.random.default_rng(6)
+    for i in range(200):
+        told = teaching(EncoderState().encode({}), {}, float(i % 3), NOBODY[0])
+        label = int(rng.random() < 0.4 / (1 + i % 3))
+        learner.learn(Lesson("click", label, 1.0, 0.0, 0.0, first=True, teaching=told))
+    tired = np.array([0.0, 1.0, 2.0])
+    before = learner.snapshot(1).burden_effect(tired)
+    told = teaching(EncoderState().encode({}), {}, 12.0, NOBODY[0])
+    learner.learn(Lesson("unsubscribe", 0, 1e-9, 0.0, 0.0, first=True, teaching=told))
+    assert np.allclose(before, learner.snapshot(2).burden_effect(tired), atol=1e-7)

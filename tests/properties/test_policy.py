@@ -257,7 +257,6 @@ def test_what_a_decision_teaches_is_what_it_was_scored_with() -> None:
         LEARNED.encoder.encode(context),
         got.burden,
         CATALOG.hashes(np.array([2]))[0],
-        LEARNED.encoder.usual_burden,
     )
     logit = float(LEARNED._table[slots, 0] @ values)
     assert np.isclose(expit(logit), got.forecasts.p_click[2], rtol=1e-5)

@@ -1,9 +1,7 @@
 """A stream of sends with known probabilities: what every learner here is fed, row by row.
 
 Users of the patience world are sent a random message now and then; nobody is taken away, so that
-the stream does not depend on who learns. Rows are encoded as the engine does it, with what its
-encoder has learned up to the day before; but burden is not centred on its running mean: a feature
-that moves would handicap the filter, which believes that nothing does.
+the stream does not depend on who learns. Rows are encoded as the engine's learner does it.
 """
 
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from engine.context import Singles, Slots
 from engine.decision import Context
 from engine.learning import Learner, Lesson, Priors, teaching
 from engine.outcome import HeadName
-from engine.snapshot import features
 from engine.worlds import patience
 from engine.worlds.population import Population
 from engine.worlds.world import Floats, Ints
@@ -52,17 +49,17 @@ def stream(seed: int, users: int, days: int, more: int = 0) -> list[Row]:
         sent = np.flatnonzero(rng.random(users) < SEND_CHANCE)
         picked = rng.integers(len(world.messages), size=len(sent))
         encoder = learner.state().encoder
-        lessons = []
+        lessons: list[tuple[Lesson, dict[HeadName, float], dict[HeadName, int]]] = []
         for user, message, chance in zip(
             sent.tolist(), picked.tolist(), _chances(world, sent, picked, burden, step), strict=True
         ):
             encoded = encoder.encode(contexts[user])
-            slots, values = features(encoded, float(burden[user]), hashes[message])
             label: dict[HeadName, int] = {h: int(rng.random() < p) for h, p in chance.items()}
-            rows.append(Row(slots, values, chance, label))
             told = teaching(encoded, contexts[user], float(burden[user]), hashes[message])
-            lessons.append(Lesson("click", label["click"], 1.0, 0.0, 0.0, True, told))
-        for lesson in lessons:
+            lesson = Lesson("click", label["click"], 1.0, 0.0, 0.0, True, told)
+            lessons.append((lesson, chance, label))
+        for lesson, chance, label in lessons:
+            rows.append(Row(*learner.features(lesson), chance, label))
             learner.learn(lesson)
         burden[sent] += 1.0
         burden *= 2.0 ** (-1.0 / world.half_life)

@@ -30,7 +30,6 @@ PRIORS = Priors()
 LEARNED = taught(seed=1, lessons=600)
 STATE = LEARNED.state()
 SNAPSHOT = LEARNED.snapshot(1)
-USUAL = SNAPSHOT.encoder.usual_burden
 ALL = CATALOG.hashes(np.arange(len(CATALOG.messages)))
 seeds = st.integers(0, 2**32 - 1)
 
@@ -61,7 +60,7 @@ def test_scores_are_those_of_vw_to_float32_rounding(seed: int) -> None:
     context, burden = asked(seed)
     forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
     for k, message in enumerate(ALL):
-        slots, values = features(context, burden, message, USUAL)
+        slots, values = features(context, burden, message)
         assert abs(CLICK.logit(slots, values) - forecast.click[0, k]) < 1e-5
         assert abs(UNSUBSCRIBE.logit(slots, values) - forecast.unsubscribe[0, k]) < 1e-5
 
@@ -83,7 +82,7 @@ def test_variances_are_sums_of_squared_values_over_precisions(seed: int) -> None
     forecast = SNAPSHOT.forecast([context], np.array([burden]), ALL)
     click, unsubscribe = CLICK.columns()[:, 1], UNSUBSCRIBE.columns()[:, 1]
     for k, message in enumerate(ALL):
-        slots, values = features(context, burden, message, USUAL)
+        slots, values = features(context, burden, message)
         common = RESERVED + context.hashes.size
         parts = values.astype(float) ** 2 / click[slots]
         parts[:RESERVED] = _baseline_variances(STATE.click.baseline, values)
