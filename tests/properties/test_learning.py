@@ -192,10 +192,7 @@ def test_slices_that_fall_due_together_are_one() -> None:
 
 
 def test_the_first_batch_teaches_what_its_numbers_say() -> None:
-    """400 decisions scored before any scale was known; those with a 1 click, those with a 0 do not.
-
-    They are taught alike by an encoder that knew the scales when they were made.
-    """
+    """400 decisions made before any scale was known; who has a 1 clicks, who has a 0 does not."""
     cold, learner = EncoderState(), Learner(Priors())
     for i in range(400):
         context = {"keen": float(i % 2)}
