@@ -1,7 +1,6 @@
 """What is learned does not depend on which outcome is reported sooner."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import reduce
 
 import numpy as np
