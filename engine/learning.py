@@ -31,7 +31,10 @@ class Priors:
     """What both heads believe before their first lesson, and how fast outcomes come."""
 
     click: Prior = Prior(base_rate=0.02)
-    unsubscribe: Prior = Prior(base_rate=0.002)
+    unsubscribe: Prior = Prior(base_rate=0.002, burden=4.0)
+    """Surer of the burden's slope than of clicks: whole batches share their burden, and five who
+    happen to leave in one of them must not pass for a law by which all others are left in peace.
+    """
     delays: DelayLaws = DelayLaws()
     memory: float = math.inf
     """Seconds after which half of what was learned counts as forgotten."""

@@ -5,7 +5,9 @@ negatives at the window's end is the trap: after every burst of sends the model 
 that have merely arrived first. So a negative is taught in slices, as fast as outcomes usually
 arrive, and whatever was taught of it before a late positive is made good by that positive's weight
 (see `learning`). The law is a prior until `TRUSTED_AFTER` outcomes have been seen; a prior wrong by
-a factor of three costs a third at worst.
+a factor of three costs a third at worst. Clicks and their silences wait for each other until then:
+a batch whose clicks are slower than the prior says would teach silences while the forecast is still
+low, where they say little, and its clicks at the end, all at once.
 
 A click waits for its decision's next slice: sends of one moment then teach their clicks and their
 silences together, however the clicks were reported, and a learner that leans towards what came last
@@ -58,6 +60,11 @@ class DelayLaw:
     """Standard deviation of the logarithm, of the prior law."""
     counts: tuple[float, ...] = (0.0,) * (_BINS + 1)
 
+    @property
+    def measured(self) -> bool:
+        """Whether enough outcomes have been seen to go by them."""
+        return sum(self.counts) >= TRUSTED_AFTER
+
     def with_delay(self, seconds: float, weight: float = 1.0) -> "DelayLaw":
         """The law after one more outcome, or after this send's share of one."""
         at = int(np.searchsorted(_EDGES, seconds))
@@ -66,10 +73,9 @@ class DelayLaw:
 
     def quantile(self, share: float) -> float:
         """Seconds within which this share of outcomes has arrived."""
-        seen = sum(self.counts)
-        if seen < TRUSTED_AFTER:
+        if not self.measured:
             return float(self.median * np.exp(self.spread * ndtri(share)))
-        reached = int(np.searchsorted(np.cumsum(self.counts), share * seen))
+        reached = int(np.searchsorted(np.cumsum(self.counts), share * sum(self.counts)))
         return float(_EDGES[min(reached, _BINS - 1)])
 
     def to_json(self) -> dict[str, Any]:
@@ -148,4 +154,6 @@ def _waits(head: HeadName, law: DelayLaw, windows: Windows) -> tuple[tuple[float
     """(seconds after the decision, mass) of each slice; the same for all decisions of a model."""
     window = windows.click if head == "click" else windows.unsubscribe
     times = [min(max(law.quantile(point), windows.grace), window) for point in POINTS]
+    if head == "click" and not law.measured:
+        times = times[-1:] * len(times)
     return tuple(zip((*times, window), MASSES, strict=True))

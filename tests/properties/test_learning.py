@@ -1,13 +1,14 @@
 """What is learned does not depend on which outcome is reported sooner."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.random import Generator
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
 from engine.context import CONSTANT, EncoderLearner, EncoderState, texts
 from engine.decision import Floats
@@ -16,6 +17,7 @@ from engine.outcome import (
     MASSES,
     TRUSTED_AFTER,
     DelayLaw,
+    Slice,
     Windows,
     slices,
     waits,
@@ -26,6 +28,12 @@ from tests.unit.engine.models import random_context, random_lesson, taught
 
 WINDOWS = Windows()
 LAW = DelayLaw()
+MEASURED = reduce(
+    DelayLaw.with_delay,
+    LAW.median * np.exp(LAW.spread * ndtri((np.arange(1000) + 0.5) / 1000)),
+    LAW,
+)
+"""1,000 outcomes have come as `LAW` believes."""
 NOBODY = np.zeros((1, 1), np.uint64)
 """One message without attribute or id."""
 NOTHING = teaching(EncoderState().encode({}), {}, 0.0, NOBODY[0])
@@ -52,26 +60,36 @@ def outcomes(p: float, size: int, rng: Generator) -> Floats:
     return rng.permutation(delays)
 
 
-def learned_in_slices(p: float, size: int, *, told: bool = True) -> float:
-    """Rate learned from `size` decisions, one a minute, their lessons in order of time.
+def lessons_in_slices(
+    pieces: Sequence[Slice], delays: Floats, apart: float, *, told: bool = True
+) -> list[Lesson]:
+    """Of decisions `apart` seconds from each other, in order of time.
 
     A click is taught with the next of its slices, as the engine has it. `told`: whether its lesson
     says what was taught of its negative before it.
     """
-    rng = np.random.default_rng(7)
-    learner = Learner(Priors(click=Prior(base_rate=p, common=1.0, message=1.0)))
-    pieces = slices(0.0, "click", LAW, WINDOWS)
     lessons: list[tuple[float, int, float, float]] = []
-    for number, delay in enumerate(outcomes(p, size, rng)):
-        at = 60.0 * number
+    for number, delay in enumerate(delays):
+        at = apart * number
         before = [piece for piece in pieces if piece.due <= delay]
         lessons += [(at + piece.due, 0, piece.mass, 0.0) for piece in before]
         if delay < np.inf:
             mass = sum(piece.mass for piece in before)
             due = pieces[len(before)].due if waits(pieces, delay) else float(delay)
             lessons.append((at + due, 1, 1.0, mass if told else 0.0))
-    for _, label, weight, mass in sorted(lessons):
-        learner.learn(Lesson("click", label, weight, mass, 0.0, first=False, teaching=NOTHING))
+    return [
+        Lesson("click", label, weight, mass, 0.0, first=False, teaching=NOTHING)
+        for _, label, weight, mass in sorted(lessons, key=lambda lesson: lesson[0])
+    ]
+
+
+def learned_in_slices(p: float, size: int, *, told: bool = True) -> float:
+    """Rate learned from `size` decisions, one a minute, exactly p of which bring a click."""
+    learner = Learner(Priors(click=Prior(base_rate=p, common=1.0, message=1.0)))
+    delays = outcomes(p, size, np.random.default_rng(7))
+    pieces = slices(0.0, "click", MEASURED, WINDOWS)
+    for lesson in lessons_in_slices(pieces, delays, 60.0, told=told):
+        learner.learn(lesson)
     return rate(learner)
 
 
@@ -90,6 +108,24 @@ def test_without_the_correction_slices_bias_a_frequent_outcome_down() -> None:
     That is 0.32 on average, so 0.3 becomes 0.3 / (1 + 0.3 * 0.32) = 0.274, 9% too low.
     """
     assert 0.06 < 1.0 - learned_in_slices(0.3, 4000, told=False) / 0.3 < 0.12
+
+
+@pytest.mark.parametrize(("law", "least", "most"), [(LAW, 0.25, 0.35), (MEASURED, 0.4, 1.0)])
+def test_a_first_batch_is_not_misread_when_its_clicks_are_slow(
+    law: DelayLaw, least: float, most: float
+) -> None:
+    """300 sends of one moment, 90 clicks evenly over the day; by a law of two hours they come late.
+
+    A law that was measured elsewhere misreads them: its early slices are all silence, taught while
+    the forecast is low and silence says little. A law that is only believed must not.
+    """
+    delays = np.full(300, np.inf)
+    delays[:90] = np.linspace(0.0, WINDOWS.click, 92)[1:-1]
+    delays = np.random.default_rng(7).permutation(delays)
+    learner = Learner(Priors())
+    for lesson in lessons_in_slices(slices(0.0, "click", law, WINDOWS), delays, 0.0):
+        learner.learn(lesson)
+    assert least < rate(learner) < most
 
 
 def test_a_late_click_outweighs_what_was_taught_against_it() -> None:
@@ -166,7 +202,12 @@ def test_any_delay_is_counted_somewhere(delay: float) -> None:
     assert law == DelayLaw.from_json(law.to_json())
 
 
-laws = st.builds(DelayLaw, st.floats(1.0, 1e7), st.floats(0.0, 4.0))
+laws = st.one_of(
+    st.builds(DelayLaw, st.floats(1.0, 1e7), st.floats(0.0, 4.0)),
+    st.lists(st.floats(1.0, 1e7), min_size=1, max_size=5).map(
+        lambda delays: after(LAW, np.repeat(delays, TRUSTED_AFTER))
+    ),
+)
 windows = st.builds(Windows, st.floats(600.0, 1e6), st.floats(600.0, 1e6), st.floats(0.0, 600.0))
 
 
@@ -184,9 +225,19 @@ def test_slices_are_a_whole_negative_between_the_grace_and_the_window_in_order(
     assert len(pieces) <= len(MASSES)
 
 
+def test_a_click_and_its_silence_wait_for_each_other_until_the_law_is_measured() -> None:
+    """95% of all clicks within 2 h * e^(1.645 * 1.5) = 23.6 h. An unsubscribe never waits."""
+    pieces = slices(0.0, "click", LAW, WINDOWS)
+    assert np.allclose([0.95, 0.05], [piece.mass for piece in pieces])
+    assert abs(23.6 - pieces[0].due / 3600.0) < 0.1
+    assert len(slices(0.0, "click", MEASURED, WINDOWS)) > len(pieces)
+    assert len(MASSES) == len(slices(0.0, "unsubscribe", LAW, WINDOWS))
+
+
 def test_slices_that_fall_due_together_are_one() -> None:
-    """Median of 10 s: the first two quantiles, and the third, fall in the grace of 600 s."""
-    pieces = slices(0.0, "click", replace(LAW, median=10.0), Windows(click=86_400.0, grace=600.0))
+    """All come within ten seconds: every quantile falls in the grace of 600 s."""
+    law = after(LAW, np.full(TRUSTED_AFTER, 10.0))
+    pieces = slices(0.0, "click", law, Windows(click=86_400.0, grace=600.0))
     assert [600.0, 86_400.0] == [piece.due for piece in pieces]
     assert np.allclose([0.95, 0.05], [piece.mass for piece in pieces])
 
