@@ -154,6 +154,7 @@ def _waits(head: HeadName, law: DelayLaw, windows: Windows) -> tuple[tuple[float
     """(seconds after the decision, mass) of each slice; the same for all decisions of a model."""
     window = windows.click if head == "click" else windows.unsubscribe
     times = [min(max(law.quantile(point), windows.grace), window) for point in POINTS]
+    # An unsubscribe is taught on arrival, so its silence must not wait for the last of them.
     if head == "click" and not law.measured:
         times = times[-1:] * len(times)
     return tuple(zip((*times, window), MASSES, strict=True))

@@ -313,6 +313,7 @@ def test_workers_share_one_listening_socket_over_a_restart(
         service.wait_for_starts(api_0=2)
         successor = service.starts("api-0")[1]
         wait_until(lambda: answer(address) == successor)
+        wait_until(lambda: answer(address) == survivor)
         service.process.terminate()
         assert 0 == service.end()[0]
 

@@ -1,7 +1,6 @@
 """What is learned does not depend on which outcome is reported sooner."""
 
 from collections.abc import Sequence
-from functools import reduce
 
 import numpy as np
 import pytest
@@ -26,13 +25,17 @@ from engine.response import Prior
 from engine.snapshot import to_bytes
 from tests.unit.engine.models import random_context, random_lesson, taught
 
+
+def after(law: DelayLaw, delays: Floats) -> DelayLaw:
+    """The law after these outcomes."""
+    for delay in delays:
+        law = law.with_delay(float(delay))
+    return law
+
+
 WINDOWS = Windows()
 LAW = DelayLaw()
-MEASURED = reduce(
-    DelayLaw.with_delay,
-    LAW.median * np.exp(LAW.spread * ndtri((np.arange(1000) + 0.5) / 1000)),
-    LAW,
-)
+MEASURED = after(LAW, LAW.median * np.exp(LAW.spread * ndtri((np.arange(1000) + 0.5) / 1000)))
 """1,000 outcomes have come as `LAW` believes."""
 NOBODY = np.zeros((1, 1), np.uint64)
 """One message without attribute or id."""
@@ -172,13 +175,6 @@ def test_a_state_taken_is_not_changed_by_later_lessons() -> None:
     blob = to_bytes(before)
     learner.learn(Lesson("click", 1, 1.0, 0.0, 60.0, first=True, teaching=NOTHING))
     assert blob == to_bytes(before) != to_bytes(learner.state())
-
-
-def after(law: DelayLaw, delays: Floats) -> DelayLaw:
-    """The law after these outcomes."""
-    for delay in delays:
-        law = law.with_delay(float(delay))
-    return law
 
 
 def test_delays_are_believed_before_they_are_counted() -> None:
