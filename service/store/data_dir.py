@@ -22,6 +22,8 @@ def prepare(data_dir: Path) -> None:
     """Create the directory with its format number, or check the number it has."""
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     mark = data_dir / "format"
+    # Looked at before the mark: another start may be writing it at this moment.
+    foreign = [p.name for p in data_dir.iterdir() if p.name != "lock" and p.name[0] != "."]
     if mark.exists():
         found = mark.read_text().strip()
         if found != str(FORMAT):
@@ -30,7 +32,6 @@ def prepare(data_dir: Path) -> None:
                 f"reads format {FORMAT}: run the version that wrote it, or choose another directory"
             )
         return
-    foreign = [p.name for p in data_dir.iterdir() if p.name != "lock" and p.name[0] != "."]
     if foreign:
         raise StoreError(
             f"the data directory {data_dir} holds other files ({min(foreign)}, ...) and no format "

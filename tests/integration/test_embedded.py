@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from redis.exceptions import RedisError
 
 from engine.errors import StoreError
 from service.store import embedded
-from service.store.data_dir import is_locked
+from service.store.data_dir import is_locked, prepare
 from service.store.embedded import Server, start_server
 
 Start = Callable[..., Server]
@@ -247,6 +248,14 @@ def test_starts_at_the_same_moment_share_one_server(data_dir: Path) -> None:
             script.communicate()
     assert 1 == len(pids - {""})
     assert "" not in pids
+
+
+def test_a_directory_that_another_start_is_making_is_not_taken_for_something_else(
+    tmp_path: Path,
+) -> None:
+    """Processes: what is drafted carries their number. Enough of them that the race is met."""
+    with ProcessPoolExecutor(4) as pool:
+        list(pool.map(prepare, [tmp_path / str(n // 4) for n in range(2000)]))
 
 
 def test_the_address_stays_the_same_after_a_crash(start: Start) -> None:

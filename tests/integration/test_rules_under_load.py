@@ -36,5 +36,5 @@ def test_no_rule_gives_way_though_a_worker_is_killed_midway() -> None:
 
 def test_the_judge_finds_that_a_check_is_missing() -> None:
     """One check here; the long form takes out each of them."""
-    verdict, _ = loaded(Load(**(vars(SHORT) | {"seconds": 3.0})), without("catalog"))
+    verdict, _ = loaded(Load(**(vars(SHORT) | {"seconds": 3.0})), without("state"))
     assert verdict.complaints
