@@ -20,6 +20,7 @@ from benchmarks.latency.workload import learned
 from engine.decision import Request as Asked
 from engine.decision import UserState
 from engine.decision_log import to_row
+from engine.errors import StoreError
 from engine.outcome import Windows, slices
 from engine.policy import Policy, decide
 from service import logs
@@ -29,10 +30,10 @@ from service.assembly import assemble, open_store
 from service.auth import Scope
 from service.deciding import Ask
 from service.reading import batch_decoder, decision_decoder, read, read_ask
-from service.services import authorize, json_body, services
+from service.services import Services, authorize, json_body, services
 from service.settings import Settings, load_settings
 from service.store.keys import shard_of
-from service.store.protocol import Commit, Replayed, Store, StoredUser, UserRead
+from service.store.protocol import Commit, Committed, Replayed, StoredUser, UserRead
 
 
 def typical_send() -> Commit:
@@ -71,7 +72,7 @@ def add_floors(app: FastAPI, typical: Commit) -> None:
         held = services(request)
         asked = read(await json_body(request), decision_decoder)
         ask = read_ask(asked, caller, held.clock)
-        (body,) = await _store(held.store, [ask], typical, held.clock.now())
+        (body,) = await _store(held, [ask], typical)
         return Response(body, 200, media_type="application/json")
 
     @app.post("/floor/batch")
@@ -82,26 +83,31 @@ def add_floors(app: FastAPI, typical: Commit) -> None:
         asks = [
             read_ask(read(item, decision_decoder), caller, held.clock) for item in batch.decisions
         ]
-        bodies = await _store(held.store, asks, typical, held.clock.now())
+        bodies = await _store(held, asks, typical)
         return Response(b'{"decisions":[%s]}' % b",".join(bodies), media_type="application/json")
 
 
-async def _store(store: Store, asks: list[Ask], typical: Commit, now: float) -> list[bytes]:
-    users = await store.read_users([UserRead(ask.user_id) for ask in asks])
-    await store.commit(
-        [_commit(ask, user, typical, now) for ask, user in zip(asks, users, strict=True)]
+async def _store(held: Services, asks: list[Ask], typical: Commit) -> list[bytes]:
+    model = held.live.model
+    if model is None:
+        raise StoreError("no model has been loaded yet: ask again")
+    typical = replace(typical, now=held.clock.now(), catalog_version=model.catalog.version)
+    users = await held.store.read_users([UserRead(ask.user_id) for ask in asks])
+    results = await held.store.commit(
+        [_commit(ask, user, typical) for ask, user in zip(asks, users, strict=True)]
     )
+    if not all(isinstance(result, Committed) for result in results):
+        raise StoreError("a floor's commit was refused: a refusal costs less than what it is to be")
     return [typical.answer] * len(asks)
 
 
-def _commit(ask: Ask, user: StoredUser | Replayed, typical: Commit, now: float) -> Commit:
+def _commit(ask: Ask, user: StoredUser | Replayed, typical: Commit) -> Commit:
     return replace(
         typical,
         user_id=ask.user_id,
         expected_version=user.version if isinstance(user, StoredUser) else 0,
-        now=now,
         decision_id=f"{shard_of(ask.user_id):02d}-{secrets.token_hex(10)}",
-        slices=tuple(replace(one, due=now + one.due) for one in typical.slices),
+        slices=tuple(replace(one, due=typical.now + one.due) for one in typical.slices),
     )
 
 
