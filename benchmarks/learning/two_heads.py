@@ -26,7 +26,6 @@ from engine.response import Prior
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints
 
-
 OURS: Final = Thompson()
 
 
