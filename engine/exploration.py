@@ -28,9 +28,9 @@ the largest net, with less noise,
 
 and the messages share it as the law above says; what is learned of them comes from sends, of which
 a day later brings as many. Clones of a message then buy no send at all. The law above alone holds
-for a user left in peace for long, and where p0 > 0: what happens unprompted is a forecast too, as
-unsure as the other, so that the noise of their difference is sqrt(2) times as large, and silence,
-which was no safe ground then, teaches as much as a send.
+for a user left in peace for long, and, `unprompted` times as wide, where p0 > 0: what happens
+unprompted is a forecast too, as unsure as the other, and silence, which was no safe ground then,
+teaches as much as a send.
 
 Inverse-gap weighting (SquareCB; Foster & Rakhlin 2020) is the second explorer behind the same
 signature. Differences from the papers: Thompson's draw is replaced by its law; small entries are
@@ -38,7 +38,6 @@ given to the larger ones; a floor is mixed in for messages known to be harmless;
 with less noise.
 """
 
-import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
@@ -122,10 +121,14 @@ class Explorer(Protocol):
 class Thompson:
     """Each message with the probability that it is the best, by the model's own uncertainty."""
 
-    scale: float = 0.35
-    """Multiplies the standard deviations: below 1 explores less than the posterior would."""
-    haste: float | None = 0.3
+    scale: float = 0.2
+    """Multiplies the standard deviations: below 1 explores less than the posterior would. Users
+    differ, so the best message for each of them already tries every message on somebody.
+    """
+    haste: float | None = 0.5
     """Multiplies them once more where silence is weighed against sending; None: Thompson's law."""
+    unprompted: float = 2.5
+    """Multiplies them instead where the outcome also happens without a send."""
     name: str = "thompson"
 
     def probabilities(self, options: Options) -> Floats:
@@ -134,7 +137,7 @@ class Thompson:
         if self.haste is None:
             return self._law(options, scale)
         unprompted = options.p0 > 0
-        law = self._law(options, np.where(unprompted, math.sqrt(2.0), 1.0) * scale)
+        law = self._law(options, np.where(unprompted, self.unprompted, 1.0) * scale)
         if not law.size:
             return law
         found = law.sum(axis=1)
@@ -319,8 +322,10 @@ def _log_phi(at: Floats, shifts: Floats) -> Floats:
 class InverseGap:
     """Inverse-gap weighting: probability falls with the distance from the best mean forecast."""
 
-    gamma: float = 100.0
-    """Larger explores less; per unit of net divided by the user's value."""
+    gamma: float = 10_000.0
+    """Larger explores less; per unit of net divided by the user's value. Nets are hundredths of a
+    click: with 100 a dozen messages that cost more than they bring went out two days in three.
+    """
     name: str = "inverse_gap"
 
     def probabilities(self, options: Options) -> Floats:

@@ -47,6 +47,7 @@ GAP: Final = Axis("gap_days", (0.2, 0.5, 1, 2, 3, 4, 5, 6, 7, 10, 14, 21, 30), 4
 BELIEF: Final = Axis("click_rate_before", (0.005, 0.02, 0.1, 0.2, 0.4), 0.1)
 CAUTION: Final = Axis("caution", (0.0, 1.0), 0.0)
 """1: with all the ways to hold back that the engine has by default; 0: with none."""
+SCALE: Final = Axis("exploration_scale", (0.1, 0.2, 0.35), 0.35)
 STEP: Final = Axis("learning_rate", (0.1, 0.5, 2.0, 5.0, 15.0), 0.5)
 
 
@@ -80,13 +81,15 @@ class Contestant:
 
 
 def _flat(world: Population, seed: int, setting: Setting) -> Policy:
-    leave, flat, belief, caution = setting
-    return TwoHeads(world, seed, asserted(world, leave, flat, caution), priors(belief))
+    leave, flat, belief, caution, scale = setting
+    return TwoHeads(world, seed, asserted(world, leave, flat, caution, scale), priors(belief))
 
 
-def _gain_only(world: Population, seed: int, threshold: float, gap: float, belief: float) -> Policy:
+def _gain_only(
+    world: Population, seed: int, threshold: float, gap: float, belief: float, scale: float
+) -> Policy:
     """Forecast clicks alone; a send costs nothing but the threshold."""
-    policy = replace(asserted(world, 0.0, threshold, 0.0), send_cost=0.0)
+    policy = replace(asserted(world, 0.0, threshold, 0.0, scale), send_cost=0.0)
     return TwoHeads(world, seed, policy, priors(belief), gap)
 
 
@@ -156,19 +159,25 @@ def contestants() -> dict[str, Contestant]:
             knows_truth=True,
         ),
         "always-best": Contestant(
-            lambda world, seed, _x: _gain_only(world, seed, 0.0, 0.0, BELIEF.start)
+            lambda world, seed, _x: _gain_only(world, seed, 0.0, 0.0, BELIEF.start, SCALE.start)
         ),
         "cap": Contestant(
-            lambda world, seed, x: _gain_only(world, seed, 0.0, *x), (GAP, BELIEF), trials=10
+            lambda world, seed, x: _gain_only(world, seed, 0.0, *x),
+            (GAP, BELIEF, SCALE),
+            trials=14,
         ),
         "threshold": Contestant(
-            lambda world, seed, x: _gain_only(world, seed, x[0], 0.0, x[1]),
-            (FLAT, BELIEF),
-            trials=10,
+            lambda world, seed, x: _gain_only(world, seed, x[0], 0.0, *x[1:]),
+            (FLAT, BELIEF, SCALE),
+            trials=14,
             starts_from="oracle-flat",
         ),
         "flat-tuned": Contestant(
-            _flat, (LEAVE, FLAT, BELIEF, CAUTION), trials=24, starts_from="oracle-flat", raced=False
+            _flat,
+            (LEAVE, FLAT, BELIEF, CAUTION, SCALE),
+            trials=30,
+            starts_from="oracle-flat",
+            raced=False,
         ),
         "duolingo": Contestant(
             lambda world, seed, x: SleepingRecovering(world, seed, *x),
@@ -192,7 +201,7 @@ def _flat_points() -> dict[str, Contestant]:
 
     def made(leave: float, flat: float) -> Contestant:
         return Contestant(
-            lambda world, seed, _x: _flat(world, seed, (leave, flat, 0.2, 0.0)),
+            lambda world, seed, _x: _flat(world, seed, (leave, flat, 0.2, 0.0, SCALE.start)),
             raced=False,
             only=(FRONTIER,),
         )

@@ -9,6 +9,8 @@ message always goes out; F alone is a gain threshold; a least gap between two se
 cap. Tuned per world, that is what a good team would run.
 """
 
+from typing import Final
+
 import numpy as np
 
 from benchmarks.learning.feedback import Feedback, arrivals, teach
@@ -24,15 +26,21 @@ from engine.response import Prior
 from engine.worlds.population import Population
 from engine.worlds.world import ABSTAIN_INDEX, Batch, Events, Ints
 
+OURS: Final = Thompson()
 
-def asserted(world: Population, leave: float, flat: float, caution: float) -> Policy:
+
+def asserted(
+    world: Population, leave: float, flat: float, caution: float, scale: float = OURS.scale
+) -> Policy:
     """Costs L and F; with `caution` 1 all of the engine's ways to hold back, with 0 none.
 
-    Those are its abstain reward, its pessimism, and the small noise with which silence is weighed:
-    a flat cost that is above all gains believed at first would never send, and so never learn.
+    Those are its abstain reward, its pessimism, and the small noise with which silence is weighed,
+    as wide as the engine's own whatever the `scale` messages are drawn with: a flat cost that is
+    above all gains believed at first would never send, and so never learn.
     """
+    haste = OURS.scale * (OURS.haste or 1.0) / scale if caution else None
     return Policy(
-        explorer=Thompson() if caution else Thompson(haste=None),
+        explorer=Thompson(scale, haste),
         patience=ConstantPatience(leave, flat),
         rho=caution,
         pessimism=Policy().pessimism * caution,

@@ -176,11 +176,11 @@ def test_who_was_left_in_peace_for_long_is_tried_by_thompsons_law() -> None:
 
 
 def test_an_outcome_that_also_happens_unprompted_is_drawn_by_the_law_with_more_noise() -> None:
-    """Two forecasts are unsure instead of one: 0.5 sqrt(2) of a deviation, and no haste."""
+    """Two forecasts are unsure instead of one: 0.2 x 2.5 of a deviation, and no haste."""
     options = replace(offer([-2.0, -2.5], [1.0, 0.5], [0.05, 0.02], rho=0.0), p0=np.array([0.1]))
     shifted = replace(options, cost=options.cost + 0.1, p0=0 * options.p0)
-    expected = Thompson(scale=0.5 * 2**0.5, haste=None).probabilities(shifted)
-    assert np.allclose(expected, Thompson(scale=0.5).probabilities(options), atol=1e-6)
+    expected = Thompson(scale=0.5, haste=None).probabilities(shifted)
+    assert np.allclose(expected, Thompson(0.2, unprompted=2.5).probabilities(options), atol=1e-6)
 
 
 @settings(max_examples=150, deadline=None)

@@ -86,7 +86,7 @@ def test_silence_by_forecast_and_silence_by_draw_have_different_reasons() -> Non
 
 def test_a_user_left_in_peace_for_long_is_tried_again_without_pessimism_or_reward() -> None:
     """Three half-lives of 4 days are less than the least gap of 14 days, which decides."""
-    model = cold(0.02, patience=ConstantPatience(unsubscribe_cost=20.0), send_cost=0.01)
+    model = cold(0.02, patience=ConstantPatience(unsubscribe_cost=10.0), send_cost=0.01)
     request = Request("u", {}, EVERY)
     recent, long_ago = (
         ask(request, UserState(last_send_at=0.0), model=model, now=days * DAY)
