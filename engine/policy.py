@@ -216,6 +216,7 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
             send_cost=send_cost + scarcity,  # later sends will have to pay for their slots too
             value=asked.usual_values,
             half_life=policy.half_life,
+            p0=p0 if policy.unprompted else None,
             supposed=supposed,
         )
     )
