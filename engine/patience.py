@@ -18,7 +18,8 @@ where it ends: a price may not depend on who was asked before.
 Danger: a confident but wrong model of patience is worse than a flat cost, so burden may only tire
 (monotone effects), the price is capped, and a message's send cost is charged on top of it. And a
 price that is too high hides its error: who is left in peace does not show what he would have borne.
-So people are taken to tire less than the heads believe, by `DOUBT` standard deviations.
+So people are taken to tire less than the heads believe, by `DOUBT` standard deviations, of clicking
+and of staying.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,10 +37,9 @@ from engine.moments import Kind, Moments
 from engine.snapshot import Forecast, Snapshot
 
 DAY = 86400.0
-DOUBT = 1.0, 0.5
-"""Of what burden does to clicks and to unsubscribes. Without any, a world in which nobody tires
-loses 8 of a hundred of its optimum, without the second 4 (12 populations); half as much again of
-the first changes nothing there and nothing where people do tire.
+DOUBT = 1.0
+"""Without any, a world in which nobody tires loses 8 of a hundred of its optimum (12 populations);
+half as much again changes nothing there that can be told from noise, nor where people do tire.
 """
 KINDS = 32
 """Kinds of users along each axis, half a logit wide."""

@@ -133,7 +133,7 @@ class Snapshot:
             unsubscribe_deviation=np.sqrt(total[:, 1, :, _UNSUBSCRIBE_VARIANCE]),
         )
 
-    def burden_effect(self, burdens: Floats, doubt: tuple[float, float] = (0.0, 0.0)) -> Floats:
+    def burden_effect(self, burdens: Floats, doubt: float = 0.0) -> Floats:
         """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user.
 
         `doubt` is how many standard deviations less than the mean says people are taken to tire of
@@ -141,7 +141,7 @@ class Snapshot:
         """
         features = np.stack(burden_features(burdens))
         variance = np.einsum("fb,hfg,gb->hb", features, self._covariances[:, 1:, 1:], features)
-        tireless = np.array([[doubt[0]], [-doubt[1]]])
+        tireless = np.array([[doubt], [-doubt]])
         return np.asarray(self._burden @ features + tireless * np.sqrt(variance))
 
     def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
