@@ -70,8 +70,8 @@ def tiring(prior: Prior, slope: float) -> Learned:
 
 
 def test_doubt_takes_people_to_tire_less() -> None:
-    """Slopes -1 and +1 with deviation 0.5: at a burden of 2 and one deviation of doubt clicks lose 1
-    instead of 2, and staying alike; at two deviations burden does nothing.
+    """Slopes -1 and +1 with deviation 0.5: at a burden of 2 and one deviation of doubt clicks and
+    staying lose 1 instead of 2; at two deviations nothing.
     """
     priors = PRIORS.click, PRIORS.unsubscribe
     click, unsubscribe = (
