@@ -270,6 +270,8 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         self._take_back(decision, now)
 
     def _take_back(self, decision: Decision, now: float) -> None:
+        if decision.counts_in_burden:
+            self._forget_answer(decision)
         user_id = decision.commit.user_id
         user, mine = self._users.get(user_id), self._decisions_of[user_id]
         take_back(decision, user, mine, now, self._rules.half_life_s)
@@ -362,10 +364,13 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         """True if an idempotency record went with it."""
         self._decisions.pop(decision.id, None)
         self._shard(decision.commit.user_id).due.pop(decision.id, None)
-        if decision.commit.idempotency is None:
-            return False
-        name = idempotency_name(decision.commit.idempotency.key)
-        return self._records.pop(name, None) is not None
+        return self._forget_answer(decision)
+
+    def _forget_answer(self, decision: Decision) -> bool:
+        """True if there was one; its key may then be another decision's."""
+        once = decision.commit.idempotency
+        decision.commit = replace(decision.commit, idempotency=None)
+        return once is not None and self._records.pop(idempotency_name(once.key), None) is not None
 
 
 def _advance(user: User, commit: Commit) -> None:

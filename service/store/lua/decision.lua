@@ -7,6 +7,7 @@
 -- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back; consent
 -- {sNN}:ud:USER     read
 -- {sNN}:b:BUDGET    units of a send that is taken back are refunded
+-- {sNN}:i:NAME      the answer of a send that is taken back is deleted
 -- {sNN}:tombstones  read; the user's written when his consent changes
 
 local HEADS = { 'click', 'unsubscribe' }
@@ -192,6 +193,7 @@ local function take_back(d, now, half_life)
   if d.burdens ~= '1' then return end
   d.burdens = '0'
   redis.call('HSET', d.key, 'b', '0')
+  forget_answer(d.id)
   refund(d)
   local key = user_key(d.user)
   local u = redis.call('HMGET', key, 'v', 'b', 't', 'l', 's', 'r')

@@ -65,11 +65,18 @@ local function with_send(history, send, now)
   return cmsgpack.pack(kept)
 end
 
+-- How many answers went that a decision would still have repeated. Its key may then be used again,
+-- so the name goes too: what another decision keeps under it is not this one's to delete.
+local function forget_answer(id)
+  local record = redis.call('HGET', decision_key(id), 'k')
+  if not record then return 0 end
+  redis.call('HDEL', decision_key(id), 'k')
+  return redis.call('DEL', idempotency_key(record))
+end
+
 -- A decision, its deadline and its idempotency record; not its log entry.
 local function forget(id)
-  local key = decision_key(id)
-  local record = redis.call('HGET', key, 'k')
-  if record then redis.call('DEL', idempotency_key(record)) end
+  local records = forget_answer(id)
   redis.call('ZREM', DUE, id)
-  return redis.call('DEL', key), record and 1 or 0
+  return redis.call('DEL', decision_key(id)), records
 end
