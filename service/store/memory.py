@@ -151,7 +151,10 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         decision = self._find(event)
         if decision is None and (event.decision_id or event.type in _NAMES_DECISION):
             if event.type is EventType.UNSUBSCRIBE:
+                # Counts once. The log does not name the decision: it may be another user's.
                 self._unsubscribe(event.user_id, event.now, event.channel)
+                seen[event.event_id] = event.now
+                self._log_event(replace(event, decision_id=None), EventStatus.UNKNOWN)
             return EventStatus.UNKNOWN
         seen[event.event_id] = event.now
         status = EventStatus.ACCEPTED

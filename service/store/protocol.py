@@ -55,7 +55,8 @@ class EventStatus(StrEnum):
     LATE = "late"
     """Its window had closed: logged, acts on the user's state, teaches nothing."""
     UNKNOWN = "unknown"
-    """No such decision of this user; an unsubscribe still takes effect for the user."""
+    """No such decision of this user; nothing happened. But an unsubscribe takes effect for the user,
+    is logged without the decision, and its id is known from then on."""
     INVALID = "invalid"
 
 

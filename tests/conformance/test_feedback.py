@@ -5,6 +5,7 @@ import pytest
 from engine.outcome import Slice
 from service.store.lessons import StreamEntry
 from service.store.protocol import (
+    Event,
     EventStatus,
     EventType,
     Idempotency,
@@ -214,9 +215,8 @@ async def test_an_event_of_a_decision_that_is_not_this_users_is_unknown(
     store: Store, kind: EventType
 ) -> None:
     await store.commit([send("a", "u2")])
-    foreign = event("e1", kind, NOW + 1)
-    for about in (decision_id("u2", "a"), decision_id("u1", "never"), "nonsense"):
-        named = type(foreign)("e1", kind, "u1", NOW + 1, NOW + 1, about)
+    for n, about in enumerate((decision_id("u2", "a"), decision_id("u1", "never"), "nonsense")):
+        named = Event(f"e{n}", kind, "u1", NOW + 1, NOW + 1, about)
         assert [UNKNOWN] == await store.record_events([named])
     assert () == (await look(store, "a", "u2")).events
     assert (kind == "unsubscribe") == (await store.user("u1")).unsubscribed
