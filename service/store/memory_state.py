@@ -323,7 +323,10 @@ def take_back(
 
 
 def shares(sends: list[Decision], now: float) -> dict[str, float]:
-    """What each send of the last 7 days takes of an unsubscribe that names none, by id."""
-    recent = [send for send in sends if send.at >= now - CREDIT_WINDOW_S]
-    weights = credit([send.commit.hazard for send in recent])
-    return {send.id: weight for send, weight in zip(recent, weights, strict=True)}
+    """What each send of the last 7 days takes of an unsubscribe that names none, by id.
+
+    Of those known to have happened: a deferred send may never be confirmed.
+    """
+    blamed = [send for send in sends if send.at >= now - CREDIT_WINDOW_S and not send.waits]
+    weights = credit([send.commit.hazard for send in blamed])
+    return {send.id: weight for send, weight in zip(blamed, weights, strict=True)}

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from engine.attribution import CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
+from engine.attribution import CONFIRMING, CREDIT_WINDOW_S, Arrival, Ends, Labels, credit, settle
 from engine.budget import Budget, Charge
 from engine.consent import Consent
 from engine.outcome import Slice, Told
@@ -199,6 +199,11 @@ class Past:
         seen = replace(self.ends(), confirm_by=by if by is not None and now >= by else None)
         return not settle(self.arrivals, seen).censored
 
+    def is_confirmed(self) -> bool:
+        """Known to have happened, where it was not sent at once."""
+        said = any(a.named and a.type in CONFIRMING for a in self.arrivals)
+        return said or self.commit.confirm_by is None
+
 
 class Twins:
     """The two stores, driven as one, with the clock and what the specification needs to know."""
@@ -331,9 +336,10 @@ class Twins:
         ]
 
     def shares(self, left: list[Past]) -> dict[str, float]:
-        recent = [p for p in left if p.commit.now >= self.now - CREDIT_WINDOW_S]
-        weights = credit([p.commit.hazard for p in recent])
-        return {p.commit.decision_id: w for p, w in zip(recent, weights, strict=True)}
+        since = self.now - CREDIT_WINDOW_S
+        blamed = [p for p in left if p.commit.now >= since and p.is_confirmed()]
+        weights = credit([p.commit.hazard for p in blamed])
+        return {p.commit.decision_id: w for p, w in zip(blamed, weights, strict=True)}
 
     def blame(self, left: list[Past], shares: dict[str, float]) -> None:
         for past in left:

@@ -166,3 +166,37 @@ async def test_an_opt_out_told_again_does_not_undo_a_return(store: Store) -> Non
     again = replace(leave, now=NOW + 2)
     assert [UNKNOWN, ACCEPTED, DUPLICATE] == await store.record_events([leave, back, again])
     assert not (await store.user("u1")).unsubscribed
+
+
+async def test_a_send_nobody_has_confirmed_takes_no_blame(store: Store) -> None:
+    """Its label is left without a value, even when the confirmation comes later."""
+    await store.commit([send("a")])
+    for version, name in ((1, "b"), (2, "c")):
+        later = send(name, expected_version=version, hazard=0.03, confirm_by=NOW + DAY)
+        await store.commit([later])
+    events = [
+        event("e1", "unsubscribe", NOW + HOUR),
+        event("e2", "sent", NOW + 2 * HOUR, "b"),
+    ]
+    assert [ACCEPTED, ACCEPTED] == await store.record_events(events)
+    await store.sweep(NOW + 9 * DAY)
+    found = [await look(store, name) for name in "abc"]
+    assert [1.0, None, None] == [each.unsubscribe for each in found]
+    assert ["resolved", "resolved", "censored"] == [each.status for each in found]
+    positive = [entry for entry in await lessons(store) if entry.label == 1]
+    assert [("unsubscribe", 1, 1.0, 0.0, HOUR)] == taught(positive)
+
+
+async def test_without_a_confirmed_send_an_unsubscribe_teaches_nothing(store: Store) -> None:
+    await store.commit([send("a", confirm_by=NOW + DAY)])
+    await store.record_events([event("e1", "unsubscribe", NOW + HOUR)])
+    await store.sweep(NOW + 9 * DAY)
+    assert [] == await lessons(store)
+    assert (await store.user("u1")).unsubscribed
+
+
+async def test_a_confirmed_send_takes_its_share(store: Store) -> None:
+    await store.commit([send("a", confirm_by=NOW + DAY)])
+    events = [event("e1", "sent", NOW + 1, "a"), event("e2", "unsubscribe", NOW + HOUR)]
+    await store.record_events(events)
+    assert 1.0 == (await look(store, "a")).unsubscribe

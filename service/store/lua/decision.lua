@@ -233,16 +233,19 @@ local function open_sends(user, now, named)
   return sends
 end
 
--- engine.attribution.credit over the sends recent enough; nil for the others.
+-- Recent, and known to have happened: a deferred send may never be confirmed.
+local function takes_blame(d, now) return d.at >= now - CREDIT_WINDOW_S and not d.waits end
+
+-- engine.attribution.credit over the sends that take blame; nil for the others.
 local function credit(sends, now)
-  local total, recent = 0, 0
+  local total, blamed = 0, 0
   for _, d in ipairs(sends) do
-    if d.at >= now - CREDIT_WINDOW_S then total, recent = total + d.hazard, recent + 1 end
+    if takes_blame(d, now) then total, blamed = total + d.hazard, blamed + 1 end
   end
   local weights = {}
   for i, d in ipairs(sends) do
-    if d.at >= now - CREDIT_WINDOW_S then
-      weights[i] = total > 0 and d.hazard / total or 1 / recent
+    if takes_blame(d, now) then
+      weights[i] = total > 0 and d.hazard / total or 1 / blamed
     end
   end
   return weights
