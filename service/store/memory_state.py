@@ -301,7 +301,8 @@ def take_back(
     """The send did not happen: its burden, its count and its place as the last send; once.
 
     `mine` are the user's decisions: the next send remembers this one as the last before it, and
-    must not bring it back.
+    must not bring it back. Where another send of the same moment remains (one batch decides for a
+    user any number of times at once), later ones mean that one.
     """
     if not decision.counts_in_burden:
         return
@@ -315,10 +316,12 @@ def take_back(
     user.sends -= 1
     user.version += 1
     user.history = taken_out(user.history, decision.mark)
+    another = any(send.at == decision.at for send in user.history)
     for other in mine:
-        if other is not decision and other.at >= decision.at and other.last_before == decision.at:
+        follows = other.at == decision.at if another else other.at >= decision.at
+        if other is not decision and follows and other.last_before == decision.at:
             other.last_before = decision.last_before
-    if user.last_send_at == decision.at:
+    if user.last_send_at == decision.at and not another:
         user.last_send_at = decision.last_before
 
 

@@ -80,6 +80,32 @@ async def test_two_sends_taken_back_leave_no_last_send(store: Store) -> None:
     assert (None, 0) == (user.last_send_at, user.sends)
 
 
+@pytest.mark.parametrize("order", ["ab", "ba"])
+async def test_of_two_sends_of_one_moment_the_other_stays_the_last(
+    store: Store, order: str
+) -> None:
+    """One batch decides for a user twice; a third send came later. Each is taken back in turn."""
+    await two_sends(store, NOW)
+    await store.commit([send("c", now=NOW + HOUR, expected_version=2)])
+    last = []
+    for n, name in enumerate(f"c{order}"):
+        await store.record_events([event(f"e{n}", "not_sent", NOW + 2 * HOUR, name)])
+        last.append((await store.user("u1")).last_send_at)
+    assert [NOW, NOW, None] == last
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+async def test_the_next_send_brings_back_only_what_was_sent(store: Store, first: str) -> None:
+    """Of two sends of one moment one is taken back, then the send after them, then the other."""
+    await two_sends(store, NOW)
+    await store.commit([send("c", now=NOW + HOUR, expected_version=2)])
+    last = []
+    for n, name in enumerate([first, "c", "ba"["ab".index(first)]]):
+        await store.record_events([event(f"e{n}", "not_sent", NOW + 2 * HOUR, name)])
+        last.append((await store.user("u1")).last_send_at)
+    assert [NOW + HOUR, NOW, None] == last
+
+
 async def test_a_late_not_sent_acts_on_the_user_alone(store: Store) -> None:
     await store.commit([send("a")])
     at = NOW + UNSUBSCRIBE_ENDS

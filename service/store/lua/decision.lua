@@ -158,9 +158,11 @@ local function decayed(burden, since, now, half_life)
   return burden * 2 ^ (-math.max(0, now - since) / half_life)
 end
 
--- The next send remembers this one as the last before it; it must not bring it back.
-local function unlink(d)
-  local later = redis.call('ZRANGE', user_decisions_key(d.user), num(d.at), '+inf', 'BYSCORE')
+-- The next send remembers this one as the last before it; it must not bring it back. Where another
+-- send of the same moment remains, later ones mean that one.
+local function unlink(d, another)
+  local latest = another and num(d.at) or '+inf'
+  local later = redis.call('ZRANGE', user_decisions_key(d.user), num(d.at), latest, 'BYSCORE')
   for _, id in ipairs(later) do
     if id ~= d.id and tonumber(redis.call('HGET', decision_key(id), 'p')) == d.at then
       redis.call('HSET', decision_key(id), 'p', d.last_before)
@@ -168,13 +170,17 @@ local function unlink(d)
   end
 end
 
--- engine.history.taken_out: `history` as stored (false: none).
-local function taken_out(history, mark)
-  local kept = {}
+-- engine.history.taken_out: `history` as stored (false: none), and whether it still has a send of
+-- this one's moment: one batch decides for a user any number of times at once.
+local function taken_out(history, d)
+  local kept, another = {}, false
   for _, send in ipairs(history and cmsgpack.unpack(history) or {}) do
-    if send[4] ~= mark then kept[#kept + 1] = send end
+    if send[4] ~= d.mark then
+      kept[#kept + 1] = send
+      another = another or send[1] == d.at
+    end
   end
-  return cmsgpack.pack(kept)
+  return cmsgpack.pack(kept), another
 end
 
 -- engine.allowance.Allowance.refund for everything the send took from budgets.
@@ -201,10 +207,11 @@ local function take_back(d, now, half_life)
   local since = tonumber(u[3])
   local at = math.max(now, since)
   local rest = decayed(tonumber(u[2]), since, at, half_life) - decayed(1, d.at, at, half_life)
+  local history, another = taken_out(u[6], d)
   redis.call('HSET', key, 'v', u[1] + 1, 'b', num(math.max(0, rest)), 't', num(at), 's', u[5] - 1,
-    'r', taken_out(u[6], d.mark))
-  unlink(d)
-  if tonumber(u[4]) ~= d.at then return end
+    'r', history)
+  unlink(d, another)
+  if tonumber(u[4]) ~= d.at or another then return end
   if d.last_before == '' then
     redis.call('HDEL', key, 'l')
   else
