@@ -15,9 +15,10 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  d decisions, s sends, c clicks,
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
-                                 for erasure; expires with the last of them
+                                 for erasure; expires no sooner than the last of them
     {sNN}:ue:USER        zset    ids of events taken, by arrival: an id seen again is a duplicate
-    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention.
+    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention,
+                                 30 days later while it has a deadline.
                                  Absent fields save memory: each has the meaning in brackets
                                  u user, a decided at, e id of its log entry, h hazard,
                                  s status (open), g gain event (click), p last_send_at before it,

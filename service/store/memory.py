@@ -126,7 +126,8 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         if decision.waits or commit.slices:
             decision.reschedule()
         mine = self._decisions_of[commit.user_id]
-        for old in [d for d in mine if d.at <= commit.now - self._rules.retention_s]:
+        before = commit.now - self._rules.retention_s
+        for old in [d for d in mine if d.at <= before and d.id not in shard.due]:
             self._forget(old)
             mine.remove(old)
         mine.append(decision)

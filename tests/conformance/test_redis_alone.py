@@ -43,6 +43,7 @@ from tests.conformance.facts import (
     change,
     decision_id,
     event,
+    lessons,
     send,
 )
 
@@ -353,12 +354,37 @@ async def test_what_leads_to_a_user_expires(redis_store: RedisStore, raw: Any) -
     await redis_store.commit([send("a", idempotency=Idempotency("k", "f"))])
     await redis_store.record_events([event("e1", "click", NOW + 1, "a")])
     tag = keys.TAGS[keys.shard_of("u1")]
-    nine_days, one_day = 9 * 86_400, 86_400
-    for key, seconds in (
-        (f"{tag}:u:u1", 400 * 86_400),
-        (f"{tag}:d:{decision_id('u1', 'a')}", nine_days),
-        (f"{tag}:ud:u1", nine_days),
-        (f"{tag}:ue:u1", nine_days),
-        (f"{tag}:i:{keys.idempotency_name('k').decode()}", one_day),
+    for key, days in (
+        (f"{tag}:u:u1", 400),
+        (f"{tag}:d:{decision_id('u1', 'a')}", 39),
+        (f"{tag}:ud:u1", 39),
+        (f"{tag}:ue:u1", 9),
+        (f"{tag}:i:{keys.idempotency_name('k').decode()}", 1),
     ):
-        assert seconds - 60 <= raw.ttl(key) <= seconds, key
+        assert days * 86_400 - 60 <= raw.ttl(key) <= days * 86_400, key
+
+
+async def test_a_decision_that_waits_for_nothing_expires_with_the_retention(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    """Only what is still due is kept longer, for a service that was away."""
+    await redis_store.commit([send("swept")])
+    await redis_store.commit([send("censored", expected_version=1)])
+    await redis_store.commit([abstention("silent", expected_version=2)])
+    await redis_store.record_events([event("e1", "not_sent", NOW + 1, "censored")])
+    await redis_store.sweep(NOW + 9 * DAY)
+    for name in ("swept", "censored", "silent"):
+        key = f"{keys.TAGS[keys.shard_of('u1')]}:d:{decision_id('u1', name)}"
+        assert 9 * 86_400 - 60 <= raw.ttl(key) <= 9 * 86_400, name
+
+
+async def test_after_nine_days_away_windows_still_close(redis_store: RedisStore, raw: Any) -> None:
+    """As many real days pass as the store keeps a decision; then the first sweep comes."""
+    await redis_store.commit([send("a")])
+    tag = keys.TAGS[keys.shard_of("u1")]
+    for key in (f"{tag}:d:{decision_id('u1', 'a')}", f"{tag}:ud:u1"):
+        raw.expire(key, raw.ttl(key) - 9 * 86_400)
+    assert await redis_store.sweep(NOW + 9 * DAY) is None
+    log = await redis_store.read_log(keys.shard_of("u1"), "0-0", 100)
+    assert ("labels", "resolved") == (log[-1].kind, log[-1].status)
+    assert 4 == len(await lessons(redis_store))

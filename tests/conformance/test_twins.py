@@ -260,7 +260,7 @@ class Twins:
         (outcome,) = await self.both(self.memory.commit([commit]), self.redis.commit([commit]))
         if type(outcome).__name__ == "Committed":
             self.made.append(commit)
-            self.forget([p for p in self.of(step.user) if p.commit.now <= self.now - 9 * DAY])
+            await self.forget_old(step.user)
             self.past[commit.decision_id] = Past(commit)
 
     def proposal(self, step: Decide, version: int, once: Idempotency | None) -> Commit:
@@ -368,6 +368,14 @@ class Twins:
 
     def of(self, user: str) -> list[Past]:
         return [past for past in self.past.values() if past.commit.user_id == user]
+
+    async def forget_old(self, user: str) -> None:
+        """What is beyond the retention goes, unless a sweep has still to close it."""
+        for past in self.of(user):
+            if past.commit.now <= self.now - 9 * DAY:
+                found = await self.memory.decision(past.commit.decision_id)
+                if found is None:
+                    self.forget([past])
 
     def forget(self, gone: Iterable[Past]) -> None:
         for past in gone:

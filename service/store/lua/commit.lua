@@ -14,7 +14,8 @@
 -- {sNN}:tombstones  read
 -- {sNN}:catalog     compared
 -- {sNN}:ud:USER     the decision added, those beyond the retention dropped
--- {sNN}:d:DECISION  written; those beyond the retention deleted
+-- {sNN}:d:DECISION  written; those beyond the retention deleted, but for those that a sweep has
+--                   still to close: the log would show them open for good
 -- {sNN}:due         the first deadline added
 -- {sNN}:log         the row appended
 -- {sNN}:b:BUDGET    compared; what the action costs is spent
@@ -85,17 +86,19 @@ if record ~= '' then
 end
 local key = decision_key(id)
 redis.call('HSET', key, unpack(fields))
-redis.call('EXPIRE', key, retention)
+redis.call('EXPIRE', key, retention + (due ~= '' and AWAY_S or 0))
 if due ~= '' then redis.call('ZADD', DUE, due, id) end
 
 local mine = user_decisions_key(user)
 local old = redis.call('ZRANGE', mine, '-inf', num(tonumber(now) - tonumber(retention)), 'BYSCORE')
 for _, gone in ipairs(old) do
-  forget(gone)
-  redis.call('ZREM', mine, gone)
+  if not redis.call('ZSCORE', DUE, gone) then
+    forget(gone)
+    redis.call('ZREM', mine, gone)
+  end
 end
 redis.call('ZADD', mine, now, id)
-redis.call('EXPIRE', mine, retention)
+redis.call('EXPIRE', mine, retention + AWAY_S)
 
 if not contention then
   local state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now }

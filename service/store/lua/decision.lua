@@ -1,6 +1,6 @@
 -- decision.lua: how a stored decision changes. Put after shard.lua, before scripts of feedback.
 --
--- {sNN}:d:DECISION  read; labels, masses, status written
+-- {sNN}:d:DECISION  read; labels, masses, status, expiry written
 -- {sNN}:log         the decision's own entry read; "labels" entries appended
 -- {sNN}:lessons     lessons appended
 -- {sNN}:due         the decision's deadline moved or removed
@@ -131,6 +131,12 @@ local function next_deadline(d)
   end
 end
 
+-- Nothing is due any more: from now on it expires with the retention.
+local function rest(d)
+  if redis.call('ZREM', DUE, d.id) == 0 then return end
+  redis.call('EXPIRE', d.key, math.max(redis.call('TTL', d.key) - AWAY_S, 60))
+end
+
 -- After any change: settle the status, and put the decision where its next deadline is.
 local function reschedule(d)
   if d.status == 'open' and not unsettled(d, 'click') and not unsettled(d, 'unsubscribe') then
@@ -140,7 +146,7 @@ local function reschedule(d)
   if due then
     redis.call('ZADD', DUE, num(due), d.id)
   else
-    redis.call('ZREM', DUE, d.id)
+    rest(d)
   end
 end
 
@@ -151,7 +157,7 @@ local function censor(d)
   settle(d, 'click', NONE)
   settle(d, 'unsubscribe', NONE)
   become(d, 'censored')
-  redis.call('ZREM', DUE, d.id)
+  rest(d)
 end
 
 local function decayed(burden, since, now, half_life)

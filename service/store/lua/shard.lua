@@ -65,6 +65,10 @@ local function with_send(history, send, now)
   return cmsgpack.pack(kept)
 end
 
+-- Keys expire by the server's clock, decisions go by the service's: while something is due, both are
+-- kept so much longer, for a service that was away.
+local AWAY_S = 30 * 86400
+
 -- How many answers went that a decision would still have repeated. Its key may then be used again,
 -- so the name goes too: what another decision keeps under it is not this one's to delete.
 local function forget_answer(id)
