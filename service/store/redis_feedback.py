@@ -46,16 +46,16 @@ class Feedback(Part):
         return _decision(row, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:  # noqa: ARG002 - protocol
-        """State first, so that nothing new can be written, then the shard's log in batches.
+        """State first, so that nothing of the old can be written, then the shard's log in batches.
 
-        Cut off in between, it can simply be asked for again.
+        The log only as it was then: a user may come back in between, and his new rows stay. Cut off in between, it can simply be asked for again.
         """
         shard = shard_of(user_id)
         mark = tombstone(self._rules.tombstone_secret, user_id)
-        reply = await self._client.one(*call("erase", TAGS[shard], user_id, mark))
+        *reply, end = await self._client.one(*call("erase", TAGS[shard], user_id, mark))
         kinds = ("users", "decisions", "event_ids", "idempotency_records", "tombstones_left")
         deleted = 0
-        async for entries in self._log_of(user_id):
+        async for entries in self._log_of(user_id, end):
             ids = [entry_id for entry_id, _ in entries]
             deleted += await self._client.one("XDEL", log_key(shard), *ids)
         return dict(zip(kinds, reply, strict=True)) | {"log_entries": deleted}
@@ -65,7 +65,7 @@ class Feedback(Part):
         names = await self._client.one(*call("names_of", TAGS[shard_of(user_id)], user_id))
         log = [
             _log_entry(entry_id, fields)
-            async for entries in self._log_of(user_id)
+            async for entries in self._log_of(user_id, b"+")
             for entry_id, fields in entries
         ]
         return Holdings(tuple(log), *(tuple(name.decode() for name in kind) for kind in names))
@@ -129,11 +129,9 @@ class Feedback(Part):
             b"" if event.tolerance is None else str(event.tolerance),
         )
 
-    async def _log_of(self, user_id: str) -> AsyncIterator[Reply]:
-        """The user's entries of the log as it is now, in batches of (id, fields)."""
+    async def _log_of(self, user_id: str, until: bytes) -> AsyncIterator[Reply]:
+        """The user's entries of the log up to an id, in batches of (id, fields)."""
         shard = shard_of(user_id)
-        newest = await self._client.one("XREVRANGE", log_key(shard), "+", "-", "COUNT", 1)
-        until = newest[0][0] if newest else b"0-0"
         after = b"0-0"
         while after:
             entries, after = await self._client.one(

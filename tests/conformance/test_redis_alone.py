@@ -24,6 +24,7 @@ from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
 from service.store.protocol import (
+    Committed,
     Conflict,
     Event,
     EventType,
@@ -33,6 +34,7 @@ from service.store.protocol import (
     UserRead,
 )
 from service.store.redis import RedisStore
+from service.store.redis_client import HASHES, Argument, Client
 from tests.conformance.facts import (
     DAY,
     HALF_LIFE_S,
@@ -44,6 +46,7 @@ from tests.conformance.facts import (
     decision_id,
     event,
     lessons,
+    look,
     send,
 )
 
@@ -147,6 +150,26 @@ async def test_erasure_finds_what_is_deep_in_the_log(redis_store: RedisStore, ra
     )
     assert 2 == (await redis_store.erase(USER, NOW))["log_entries"]
     assert 1_200 == raw.xlen(keys.log_key(keys.shard_of(USER)))
+
+
+async def test_erasure_leaves_what_is_decided_after_it(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision for the same user, once the state is gone and before the log is cleared."""
+    await redis_store.commit([send("old")])
+    one = Client.one
+
+    async def and_then_decide(client: Client, *command: Argument) -> Any:
+        reply = await one(client, *command)
+        if command[1] == HASHES["erase"]:
+            assert [Committed()] == await redis_store.commit([send("new", now=NOW + 1)])
+        return reply
+
+    monkeypatch.setattr(Client, "one", and_then_decide)
+    assert 1 == (await redis_store.erase("u1", NOW + 1))["log_entries"]
+    log = await redis_store.read_log(keys.shard_of("u1"), "0-0", 100)
+    assert [decision_id("u1", "new")] == [entry.decision_id for entry in log]
+    assert b"row of new" == (await look(redis_store, "new")).row
 
 
 async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any) -> None:
