@@ -121,6 +121,11 @@ def allowance_key(shard: int, budget: str) -> str:
     return f"{TAGS[shard]}:b:{budget}"
 
 
+def due_key(shard: int) -> str:
+    """The shard's deadlines."""
+    return f"{TAGS[shard]}:due"
+
+
 def log_key(shard: int) -> str:
     """The shard's decision log."""
     return f"{TAGS[shard]}:log"

@@ -28,6 +28,7 @@ from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
     ABOUT_CONSENT,
     SHARDS,
+    SWEEP_LIMIT,
     Commit,
     Committed,
     Conflict,
@@ -257,7 +258,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
             decision.reschedule()
         return True
 
-    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+    async def sweep(self, now: float, limit: int = SWEEP_LIMIT) -> float | None:
         """Close windows due by `now`."""
         for shard in self._all:
             due = sorted((at, decision_id) for decision_id, at in shard.due.items() if at <= now)

@@ -25,6 +25,9 @@ from service.store.lessons import Checkpoint, StreamEntry
 SHARDS = 64
 """Fixed for the life of a deployment: user ids are spread over this many hash tags."""
 
+SWEEP_LIMIT = 50
+"""Decisions that a sweep closes in one step: every other step of the server waits for it."""
+
 
 class EventType(StrEnum):
     """Feedback that a sender reports."""
@@ -55,8 +58,8 @@ class EventStatus(StrEnum):
     LATE = "late"
     """Its window had closed: logged, acts on the user's state, teaches nothing."""
     UNKNOWN = "unknown"
-    """No such decision of this user; nothing happened. But an unsubscribe takes effect for the user,
-    is logged without the decision, and its id is known from then on."""
+    """No such decision of this user; nothing happened. But an unsubscribe takes effect for the
+    user, is logged without the decision, and its id is known from then on."""
     INVALID = "invalid"
 
 
@@ -361,11 +364,12 @@ class Store(Protocol):
     async def record_events(self, events: Sequence[Event]) -> list[EventStatus]:
         """Each event's status, after its effects: state, labels, lessons, log; order kept."""
 
-    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+    async def sweep(self, now: float, limit: int = SWEEP_LIMIT) -> float | None:
         """Close windows due by `now`: teach negatives, settle labels, censor the unconfirmed.
 
-        At most `limit` decisions per shard and call. Returns the earliest deadline left in any
-        shard (it may be past, when the limit was reached), or None.
+        Shard by shard, and at most `limit` decisions per shard and call, so that decisions get in
+        between. Returns the earliest deadline left in any shard (it may be past, when the limit was
+        reached: call again), or None.
         """
 
     # -- budgets ----------------------------------------------------------------------------

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
-from service.store.keys import TAGS, log_key, shard_of, shard_of_decision, tombstone
+from service.store.keys import TAGS, due_key, log_key, shard_of, shard_of_decision, tombstone
 from service.store.protocol import (
     SHARDS,
+    SWEEP_LIMIT,
     Event,
     EventStatus,
     Holdings,
@@ -27,12 +28,25 @@ class Feedback(Part):
         replies = await self._client.run([self._event_command(event) for event in events])
         return [EventStatus(reply.decode()) for reply in replies]
 
-    async def sweep(self, now: float, limit: int = 1000) -> float | None:
-        """One script per shard, all in one round trip."""
-        replies = await self._client.run(
-            [call("sweep", tag, now, limit, self._rules.half_life_s) for tag in TAGS]
+    async def sweep(self, now: float, limit: int = SWEEP_LIMIT) -> float | None:
+        """One look at every shard, then one script, by itself, for each that has something due.
+
+        The server does one thing at a time: sent together, the scripts would hold up every decision
+        until the last of them is done.
+        """
+        firsts = await self._client.run(
+            [("ZRANGE", due_key(shard), 0, 0, "WITHSCORES") for shard in range(SHARDS)]
         )
-        return min((float(due) for due in replies if due is not None), default=None)
+        left = []
+        for tag, first in zip(TAGS, firsts, strict=True):
+            due = first[1] if first else None
+            if due is not None and float(due) <= now:
+                due = await self._client.one(
+                    *call("sweep", tag, now, limit, self._rules.half_life_s)
+                )
+            if due is not None:
+                left.append(float(due))
+        return min(left, default=None)
 
     async def decision(self, decision_id: str) -> StoredDecision | None:
         """A decision by its id, while it is kept."""
@@ -48,7 +62,8 @@ class Feedback(Part):
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:  # noqa: ARG002 - protocol
         """State first, so that nothing of the old can be written, then the shard's log in batches.
 
-        The log only as it was then: a user may come back in between, and his new rows stay. Cut off in between, it can simply be asked for again.
+        The log only as it was then: a user may come back in between, and his new rows stay. Cut
+        off in between, it can simply be asked for again.
         """
         shard = shard_of(user_id)
         mark = tombstone(self._rules.tombstone_secret, user_id)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
 from service.store.protocol import (
+    SWEEP_LIMIT,
     Committed,
     Conflict,
     Event,
@@ -34,7 +35,8 @@ from service.store.protocol import (
     UserRead,
 )
 from service.store.redis import RedisStore
-from service.store.redis_client import HASHES, Argument, Client
+from service.store.redis_client import HASHES, Argument, Client, Command
+from service.sweeping import Sweeper
 from tests.conformance.facts import (
     DAY,
     HALF_LIFE_S,
@@ -48,6 +50,7 @@ from tests.conformance.facts import (
     lessons,
     look,
     send,
+    slices,
 )
 
 USER = "erase-me"
@@ -170,6 +173,31 @@ async def test_erasure_leaves_what_is_decided_after_it(
     log = await redis_store.read_log(keys.shard_of("u1"), "0-0", 100)
     assert [decision_id("u1", "new")] == [entry.decision_id for entry in log]
     assert b"row of new" == (await look(redis_store, "new")).row
+
+
+async def test_a_sweep_lets_other_steps_in_between(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """120 decisions of one user and one each of ten others: never two scripts in one exchange."""
+    mine = [abstention(f"d{i}", slices=slices(NOW)) for i in range(120)]
+    await redis_store.commit(mine + [send("a", f"other{i}") for i in range(10)])
+    shards = {keys.shard_of(user) for user in ("u1", *(f"other{i}" for i in range(10)))}
+    exchange = Client.attempt
+    limits: list[list[Argument]] = []
+
+    async def watched(client: Client, commands: Sequence[Command]) -> list[Any]:
+        limits.append([command[5] for command in commands if command[1] == HASHES["sweep"]])
+        return await exchange(client, commands)
+
+    monkeypatch.setattr(Client, "attempt", watched)
+    await Sweeper(redis_store, HOUR).sweep(NOW + 8 * DAY)
+    scripts = [each for each in limits if each]
+    assert [[SWEEP_LIMIT]] * (len(shards) + 2) == scripts, "120 decisions take three"
+    logs = [await redis_store.read_log(shard, "0-0", 1000) for shard in shards]
+    assert 120 + 10 == sum(entry.kind == "labels" for log in logs for entry in log)
+    limits.clear()
+    assert await redis_store.sweep(NOW + 8 * DAY) is None
+    assert [[]] == limits, "nothing is due: one look"
 
 
 async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any) -> None:
