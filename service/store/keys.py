@@ -12,7 +12,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
                                  x consent: + or - and the channels that are exceptions to it
                                  (all of them), y tolerance, a cap as written (none),
-                                 d decisions, s sends, c clicks,
+                                 d decisions, s sends, c clicks, w mean value of a click (1),
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
                                  for erasure; expires no sooner than the last of them

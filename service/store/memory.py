@@ -13,6 +13,7 @@ from engine.attribution import CONFIRMING
 from engine.burden import decayed
 from engine.consent import EVERYWHERE, Consent
 from engine.history import BY_OTHERS
+from engine.mean_value import mean_value
 from service.store.keys import (
     idempotency_name,
     lesson_order,
@@ -381,6 +382,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
 def _advance(user: User, commit: Commit) -> None:
     """The state after a commit; an abstention leaves the version as it is."""
     user.decisions += 1
+    user.mean_value = mean_value(user.mean_value, commit.value)
     user.first_seen_at = commit.now if user.first_seen_at is None else user.first_seen_at
     if commit.burden_after is not None:
         user.version += 1

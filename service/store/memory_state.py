@@ -46,6 +46,7 @@ class User:
     clicks: int = 0
     history: History = ()
     tolerance: Cap | None = None
+    mean_value: float | None = None
 
     def stored(self, consent: Consent, allowances: Mapping[str, Allowance]) -> StoredUser:
         """As the protocol gives it out."""
@@ -62,6 +63,7 @@ class User:
             self.history,
             allowances,
             self.tolerance,
+            self.mean_value,
         )
 
     def touch(self, now: float) -> None:

@@ -265,7 +265,12 @@ class Twins:
 
     def proposal(self, step: Decide, version: int, once: Idempotency | None) -> Commit:
         name, now = f"d{len(self.made):03d}", self.now  # ids sort as they were made
-        common: dict[str, Any] = {"expected_version": version, "idempotency": once}
+        value = (1.0, 1.0, 20.0)[len(self.made) // 3 % 3]  # the field is there only where needed
+        common: dict[str, Any] = {
+            "expected_version": version,
+            "idempotency": once,
+            "value": value,
+        }
         if step.hazard and step.kind != "contention":  # a third of them need no budget
             needed, spent = int(step.hazard < 0.02), int(step.kind in {"send", "deferred"})
             common["charges"] = (Charge(BUDGET.name, needed, spent),)

@@ -1,6 +1,6 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent, catalog, order, users_s, idempotency_s, charges, channel)
+--        sent, catalog, order, users_s, idempotency_s, charges, channel, value)
 --   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
 --      whether a newer catalog than that of the decision is in force
 --
@@ -100,12 +100,23 @@ end
 redis.call('ZADD', mine, now, id)
 redis.call('EXPIRE', mine, retention + AWAY_S)
 
+-- engine.mean_value
+local function mean_value(value)
+  if not u[7] then return value end
+  local before = tonumber(u[12] or 1)
+  return before + (value - before) / 10
+end
+
 if not contention then
   local state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now }
   if send then
     state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now, 'v', (u[1] or 0) + 1,
       'b', burden, 't', now, 'l', now, 's', (u[8] or 0) + 1,
       'r', with_send(u[10], cmsgpack.unpack(ARGV[19]), tonumber(now)) }
+  end
+  local mean = mean_value(tonumber(ARGV[26]))
+  if mean ~= 1 or u[12] then
+    state[#state + 1], state[#state + 2] = 'w', num(mean)
   end
   redis.call('HSET', user_key(user), unpack(state))
   redis.call('EXPIRE', user_key(user), ARGV[22])

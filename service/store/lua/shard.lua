@@ -35,10 +35,10 @@ local function left(a) return a[1] - a[2] - a[3] end
 local function num(x) return string.format('%.17g', x) end
 
 -- version, burden, burden_at, last_send_at, first_seen_at, consent, decisions, sends, clicks,
--- history, tolerance
+-- history, tolerance, mean value (false: 1, or no decision yet)
 local function read_user(user, tombstone)
   local u = redis.call('HMGET', user_key(user),
-    'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r', 'y')
+    'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r', 'y', 'w')
   if not u[6] then u[6] = redis.call('HGET', TOMBSTONES, tombstone) end
   return u
 end
