@@ -132,7 +132,7 @@ local function next_deadline(d)
 end
 
 -- Nothing is due any more: from now on it expires with the retention.
-local function rest(d)
+local function retire(d)
   if redis.call('ZREM', DUE, d.id) == 0 then return end
   redis.call('EXPIRE', d.key, math.max(redis.call('TTL', d.key) - AWAY_S, 60))
 end
@@ -146,7 +146,7 @@ local function reschedule(d)
   if due then
     redis.call('ZADD', DUE, num(due), d.id)
   else
-    rest(d)
+    retire(d)
   end
 end
 
@@ -157,7 +157,7 @@ local function censor(d)
   settle(d, 'click', NONE)
   settle(d, 'unsubscribe', NONE)
   become(d, 'censored')
-  rest(d)
+  retire(d)
 end
 
 local function decayed(burden, since, now, half_life)
