@@ -15,7 +15,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 CREDIT_WINDOW_S = 7 * 86_400.0
-"""An unsubscribe that names no decision is shared among the sends of this long before it."""
+"""An unsubscribe that names no decision is shared among the sends of this long before it; not with
+deferred ones that nobody has confirmed, which may never have happened."""
 
 CONFIRMING = frozenset({"sent", "click", "dismiss", "unsubscribe"})
 """Events that only a push which went out can cause: naming a deferred decision confirms it."""

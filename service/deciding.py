@@ -312,6 +312,7 @@ class Decider:
             if ask.deferred and chosen is not None
             else None,
             gain_event="conversion" if model.policy.unprompted else "click",
+            value=decision.value,
             idempotency=ask.idempotency,
             catalog_version=model.catalog.version,
             charges=model.rations.charges(decision.candidates, decision.action)
@@ -384,7 +385,9 @@ def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[st
 
 
 def _state(user: StoredUser) -> UserState:
-    return UserState(user.burden, user.burden_at, user.last_send_at, user.first_seen_at)
+    return UserState(
+        user.burden, user.burden_at, user.last_send_at, user.first_seen_at, user.mean_value
+    )
 
 
 def _not_sent(commit: Commit, now: float) -> Event:

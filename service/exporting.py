@@ -4,7 +4,7 @@ JSON Lines, or Parquet where the file is called so (DuckDB writes it; extra `eva
 become keyed pseudonyms. Labels are null while a decision is open. A resolved one has both: an
 abstention came to nothing, and a send whose user left by another send's doing did not make him
 leave; without labels such rows would be dropped, and a log of some of the decisions cannot be
-evaluated. The file is written whole or not at all.
+evaluated. The file is written whole or not at all, and is on disk before anything is trimmed.
 
 Limit: labels of one shard at a time are held in memory, a 64th of the log.
 """
@@ -12,6 +12,7 @@ Limit: labels of one shard at a time are held in memory, a 64th of the log.
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ async def _export(store: Store, settings: Settings, path: Path, *, trim: bool) -
         if path.suffix == ".parquet":
             _to_parquet(lines, path)
         else:
-            lines.replace(path)
+            _put_in_place(lines, path)
     finally:
         lines.unlink(missing_ok=True)
     print(f"{written} decisions were written to {path}.")
@@ -91,6 +92,22 @@ def pseudonym(secret: bytes, user_id: str) -> str:
     return hmac.digest(secret, user_id.encode(), hashlib.sha256).hex()[:32]
 
 
+def _put_in_place(written: Path, path: Path) -> None:
+    """Under its name only once its content is on disk; on return the name is too."""
+    _to_disk(written)
+    written.replace(path)
+    _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Of a file its content, of a folder its names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _duckdb() -> Any:
     try:
         import duckdb
@@ -107,6 +124,6 @@ def _to_parquet(lines: Path, path: Path) -> None:
     try:
         read = _duckdb().read_json(str(lines), format="newline_delimited", sample_size=-1)
         read.write_parquet(str(partial))
-        partial.replace(path)
+        _put_in_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -40,6 +40,7 @@ def _state(user: StoredUser, now: float, half_life_s: float) -> dict[str, Any]:
         "decisions": user.decisions,
         "sends": user.sends,
         "clicks": user.clicks,
+        "mean_value": user.mean_value,
         "recent_sends": [
             {"at": time_text(send.at), "message": send.message or None, "tags": list(send.tags)}
             for send in user.history

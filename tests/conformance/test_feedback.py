@@ -5,6 +5,7 @@ import pytest
 from engine.outcome import Slice
 from service.store.lessons import StreamEntry
 from service.store.protocol import (
+    Event,
     EventStatus,
     EventType,
     Idempotency,
@@ -214,9 +215,8 @@ async def test_an_event_of_a_decision_that_is_not_this_users_is_unknown(
     store: Store, kind: EventType
 ) -> None:
     await store.commit([send("a", "u2")])
-    foreign = event("e1", kind, NOW + 1)
-    for about in (decision_id("u2", "a"), decision_id("u1", "never"), "nonsense"):
-        named = type(foreign)("e1", kind, "u1", NOW + 1, NOW + 1, about)
+    for n, about in enumerate((decision_id("u2", "a"), decision_id("u1", "never"), "nonsense")):
+        named = Event(f"e{n}", kind, "u1", NOW + 1, NOW + 1, about)
         assert [UNKNOWN] == await store.record_events([named])
     assert () == (await look(store, "a", "u2")).events
     assert (kind == "unsubscribe") == (await store.user("u1")).unsubscribed
@@ -251,6 +251,22 @@ async def test_decisions_beyond_the_retention_go_with_the_next_one(store: Store)
     assert await store.decision(decision_id("u1", "a")) is None
     assert await store.decision(decision_id("u1", "b")) is not None
     assert [await store.user("u1")] == await store.read_users([UserRead("u1", once)])
+
+
+async def test_what_a_sweep_has_still_to_close_does_not_go(store: Store) -> None:
+    """After nine days without one. Once swept, it goes with the next decision; erasure finds it."""
+    for user in ("u1", "u2"):
+        await store.commit([send("a", user)])
+        await store.commit([abstention("b", user, NOW + 9 * DAY, expected_version=1)])
+    late = event("e1", "click", NOW + 9 * DAY, "a")
+    assert [UNKNOWN] == await store.record_events([late])
+    assert 2 == (await store.erase("u2", NOW + 9 * DAY))["decisions"]
+    assert await store.sweep(NOW + 9 * DAY) is None
+    found = await look(store, "a")
+    assert (0.0, 0.0, "resolved") == (found.click, found.unsubscribe, found.status)
+    assert 4 == len(await lessons(store, ["u1", "u2"]))
+    await store.commit([abstention("c", now=NOW + 9 * DAY, expected_version=1)])
+    assert await store.decision(decision_id("u1", "a")) is None
 
 
 async def test_an_event_id_is_known_for_eight_days(store: Store) -> None:

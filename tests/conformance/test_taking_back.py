@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.store.protocol import EventStatus, Store
+from service.store.keys import idempotency_name
+from service.store.protocol import Committed, EventStatus, Idempotency, Replayed, Store, UserRead
 from tests.conformance.facts import (
     CLICK_ENDS,
     DAY,
@@ -20,6 +21,7 @@ from tests.conformance.facts import (
 )
 
 ACCEPTED, LATE, DUPLICATE = EventStatus.ACCEPTED, EventStatus.LATE, EventStatus.DUPLICATE
+ONCE = Idempotency("api-key/u1/abc", "fingerprint-1")
 
 
 async def test_an_external_send_adds_one_to_the_burden(store: Store) -> None:
@@ -76,6 +78,32 @@ async def test_two_sends_taken_back_leave_no_last_send(store: Store) -> None:
     await store.record_events([event("e2", "not_sent", NOW + 2 * HOUR, "b")])
     user = await store.user("u1")
     assert (None, 0) == (user.last_send_at, user.sends)
+
+
+@pytest.mark.parametrize("order", ["ab", "ba"])
+async def test_of_two_sends_of_one_moment_the_other_stays_the_last(
+    store: Store, order: str
+) -> None:
+    """One batch decides for a user twice; a third send came later. Each is taken back in turn."""
+    await two_sends(store, NOW)
+    await store.commit([send("c", now=NOW + HOUR, expected_version=2)])
+    last = []
+    for n, name in enumerate(f"c{order}"):
+        await store.record_events([event(f"e{n}", "not_sent", NOW + 2 * HOUR, name)])
+        last.append((await store.user("u1")).last_send_at)
+    assert [NOW, NOW, None] == last
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+async def test_the_next_send_brings_back_only_what_was_sent(store: Store, first: str) -> None:
+    """Of two sends of one moment one is taken back, then the send after them, then the other."""
+    await two_sends(store, NOW)
+    await store.commit([send("c", now=NOW + HOUR, expected_version=2)])
+    last = []
+    for n, name in enumerate([first, "c", "ba"["ab".index(first)]]):
+        await store.record_events([event(f"e{n}", "not_sent", NOW + 2 * HOUR, name)])
+        last.append((await store.user("u1")).last_send_at)
+    assert [NOW + HOUR, NOW, None] == last
 
 
 async def test_a_late_not_sent_acts_on_the_user_alone(store: Store) -> None:
@@ -151,3 +179,39 @@ async def test_what_only_a_push_can_cause_confirms_it(store: Store, kind: str) -
     await store.sweep(NOW + 9 * DAY)
     assert "resolved" == (await look(store, "a")).status
     assert 1 == (await store.user("u1")).sends
+
+
+@pytest.mark.parametrize("lapsed", [False, True])
+async def test_the_answer_of_a_send_taken_back_is_not_given_again(
+    store: Store, lapsed: bool
+) -> None:
+    """Else the retry would deliver a push that neither burden, caps nor log know of."""
+    await store.commit([send("a", idempotency=ONCE, confirm_by=NOW + HOUR if lapsed else None)])
+    assert isinstance((await store.read_users([UserRead("u1", ONCE)]))[0], Replayed)
+    if lapsed:
+        await store.sweep(NOW + HOUR)
+    else:
+        await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
+    assert [await store.user("u1")] == await store.read_users([UserRead("u1", ONCE)])
+    again = send("b", now=NOW + 2 * HOUR, expected_version=2, idempotency=ONCE)
+    assert [Committed()] == await store.commit([again])
+
+
+async def test_the_next_answer_under_the_same_key_is_another_decisions(store: Store) -> None:
+    """Whatever still happens to the send that was taken back."""
+    await store.commit([send("a", idempotency=ONCE)])
+    await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
+    await store.commit([send("b", now=NOW + 2, expected_version=2, idempotency=ONCE)])
+    await store.record_events([event("e2", "not_sent", NOW + 3, "a")])
+    replayed = Replayed(ONCE.fingerprint, b"answer of b")
+    assert [replayed] == await store.read_users([UserRead("u1", ONCE)])
+    name = idempotency_name(ONCE.key).decode()
+    assert (name,) == (await store.holdings("u1")).idempotency_records
+    assert 1 == (await store.erase("u1", NOW + 4))["idempotency_records"]
+
+
+async def test_an_abstention_not_carried_out_is_answered_again(store: Store) -> None:
+    await store.commit([abstention("a", idempotency=ONCE)])
+    await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
+    replayed = Replayed(ONCE.fingerprint, b"answer of a")
+    assert [replayed] == await store.read_users([UserRead("u1", ONCE)])

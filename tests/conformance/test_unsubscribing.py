@@ -1,13 +1,16 @@
 """Whom an unsubscribe is put down to, and what it teaches."""
 
+from dataclasses import replace
+
 import pytest
 
-from service.store.protocol import EventStatus, Store
+from service.store.protocol import Event, EventStatus, EventType, Store
 from tests.conformance.facts import (
     DAY,
     HOUR,
     NOW,
     UNSUBSCRIBE_ENDS,
+    decision_id,
     event,
     lessons,
     look,
@@ -17,7 +20,12 @@ from tests.conformance.facts import (
     two_sends,
 )
 
-ACCEPTED, LATE, UNKNOWN = EventStatus.ACCEPTED, EventStatus.LATE, EventStatus.UNKNOWN
+ACCEPTED, LATE, DUPLICATE, UNKNOWN = (
+    EventStatus.ACCEPTED,
+    EventStatus.LATE,
+    EventStatus.DUPLICATE,
+    EventStatus.UNKNOWN,
+)
 
 
 async def test_a_named_unsubscribe_is_the_named_decisions_alone(store: Store) -> None:
@@ -135,3 +143,60 @@ async def test_an_unknown_unsubscribe_leaves_open_labels_without_a_value(store: 
     await store.sweep(NOW + 9 * DAY)
     found = await look(store, "a")
     assert (0.0, None, "resolved") == (found.click, found.unsubscribe, found.status)
+
+
+async def test_an_opt_out_that_names_a_decision_long_gone_is_on_record(store: Store) -> None:
+    """Without the decision's id: nothing says that it was this user's."""
+    await store.commit([send("a", "u2")])
+    foreign = Event("e1", EventType.UNSUBSCRIBE, "u1", NOW, NOW, decision_id("u2", "a"))
+    gone = event("e2", "unsubscribe", NOW + 9 * DAY, "a", "u2")
+    assert [UNKNOWN, UNKNOWN] == await store.record_events([foreign, gone])
+    for user, name in (("u1", "e1"), ("u2", "e2")):
+        held = await store.holdings(user)
+        last = held.log[-1]
+        assert ("unsubscribe", "unknown", None) == (last.type, last.status, last.decision_id)
+        assert (name, (name,)) == (last.event_id, held.event_ids)
+        assert (await store.user(user)).unsubscribed
+
+
+async def test_an_opt_out_told_again_does_not_undo_a_return(store: Store) -> None:
+    """Whatever the decision that it names."""
+    leave = event("e1", "unsubscribe", NOW, "never")
+    back = event("e2", "subscribe", NOW + 1)
+    again = replace(leave, now=NOW + 2)
+    assert [UNKNOWN, ACCEPTED, DUPLICATE] == await store.record_events([leave, back, again])
+    assert not (await store.user("u1")).unsubscribed
+
+
+async def test_a_send_nobody_has_confirmed_takes_no_blame(store: Store) -> None:
+    """Its label is left without a value, even when the confirmation comes later."""
+    await store.commit([send("a")])
+    for version, name in ((1, "b"), (2, "c")):
+        later = send(name, expected_version=version, hazard=0.03, confirm_by=NOW + DAY)
+        await store.commit([later])
+    events = [
+        event("e1", "unsubscribe", NOW + HOUR),
+        event("e2", "sent", NOW + 2 * HOUR, "b"),
+    ]
+    assert [ACCEPTED, ACCEPTED] == await store.record_events(events)
+    await store.sweep(NOW + 9 * DAY)
+    found = [await look(store, name) for name in "abc"]
+    assert [1.0, None, None] == [each.unsubscribe for each in found]
+    assert ["resolved", "resolved", "censored"] == [each.status for each in found]
+    positive = [entry for entry in await lessons(store) if entry.label == 1]
+    assert [("unsubscribe", 1, 1.0, 0.0, HOUR)] == taught(positive)
+
+
+async def test_without_a_confirmed_send_an_unsubscribe_teaches_nothing(store: Store) -> None:
+    await store.commit([send("a", confirm_by=NOW + DAY)])
+    await store.record_events([event("e1", "unsubscribe", NOW + HOUR)])
+    await store.sweep(NOW + 9 * DAY)
+    assert [] == await lessons(store)
+    assert (await store.user("u1")).unsubscribed
+
+
+async def test_a_confirmed_send_takes_its_share(store: Store) -> None:
+    await store.commit([send("a", confirm_by=NOW + DAY)])
+    events = [event("e1", "sent", NOW + 1, "a"), event("e2", "unsubscribe", NOW + HOUR)]
+    await store.record_events(events)
+    assert 1.0 == (await look(store, "a")).unsubscribe

@@ -97,21 +97,38 @@ local function weigh_recent(sends) return credit(sends, now) end
 
 local function censor_all() return {} end
 
+local function remember()
+  redis.call('ZADD', user_events_key(user), num(now), event_id)
+  redis.call('EXPIRE', user_events_key(user), retention)
+end
+
+local function log_event(about, status)
+  redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', about, 'id', event_id,
+    'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status,
+    'channel', channel, 'tolerance', tolerance)
+end
+
+-- An opt-out counts, and counts once, even if the decision it names is long gone. The log does not
+-- name that decision: it may be another user's.
+local function leave_without_decision()
+  unsubscribe(user, tombstone, now, channel, nil, censor_all)
+  remember()
+  log_event('', 'unknown')
+end
+
 if is_duplicate() then return 'duplicate' end
 
 local d
 if decision_id ~= '' or NAMES_DECISION[kind] then
   d = find_decision()
   if not d then
-    if kind == 'unsubscribe' then unsubscribe(user, tombstone, now, channel, nil, censor_all) end
+    if kind == 'unsubscribe' then leave_without_decision() end
     redis.call('EXPIRE', user_key(user), ARGV[11])
     return 'unknown'
   end
 end
 
-redis.call('ZADD', user_events_key(user), num(now), event_id)
-redis.call('EXPIRE', user_events_key(user), retention)
-
+remember()
 local status = 'accepted'
 if d then
   if now >= window_end(d) then status = 'late' end
@@ -138,7 +155,5 @@ elseif kind == 'external_send' then
 end
 
 redis.call('EXPIRE', user_key(user), ARGV[11])
-redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', decision_id, 'id', event_id,
-  'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status,
-  'channel', channel, 'tolerance', tolerance)
+log_event(decision_id, status)
 return status

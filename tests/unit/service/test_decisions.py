@@ -8,7 +8,7 @@ import pytest
 
 from service.auth import Scope
 from service.schemas import DecisionAnswer
-from tests.unit.service.harness import Worker
+from tests.unit.service.harness import Worker, settings, worker
 
 GOOD = {"user_id": "u1", "context": {"country": "DE", "tenure_days": 12, "beta": True}}
 
@@ -292,3 +292,34 @@ async def test_a_fallback_is_not_remembered_under_its_key(running: Worker) -> No
     second = await running.client.post("/v1/decisions", json=GOOD, headers=headers)
     assert "fallback" == first.json()["reason"]
     assert "fallback" != second.json()["reason"]
+
+
+async def test_a_click_worth_more_today_costs_no_more_than_usual() -> None:
+    """Ten times the worth: ten times the gain; what losing the user costs, lies in later days."""
+    async with worker(settings(patience="learned")) as running:
+        terms = {}
+        for user, values in (
+            ("usual", (1.0, 1.0)),
+            ("today", (1.0, 10.0)),
+            ("always", (10.0,) * 2),
+        ):
+            for value in values:
+                answer = (await running.decide(user, value=value)).json()
+            record = (await running.client.get(f"/v1/decisions/{answer['decision_id']}")).json()
+            (terms[user],) = record["decision"]["candidates"]
+    gains = {user: term["gain"] for user, term in terms.items()}
+    costs = {user: term["annoyance"]["unsubscribe"] for user, term in terms.items()}
+    assert costs["usual"] > 0.0
+    assert pytest.approx((10.0, 10.0)) == tuple(
+        gains[user] / gains["usual"] for user in ("today", "always")
+    )
+    assert pytest.approx((1.0, 10.0), rel=1e-6) == tuple(
+        costs[user] / costs["usual"] for user in ("today", "always")
+    )
+
+
+async def test_what_is_usual_is_told_to_its_user() -> None:
+    async with worker() as running:
+        await running.decide(value=5.0)
+        told = (await running.client.get("/v1/users/u1/export")).json()
+        assert 5.0 == told["state"]["mean_value"]
