@@ -6,14 +6,12 @@ anew with the fresh catalog, up to `TRIES` times, then the answer is a recorded 
 reason `contention`. When the store or the model is out of reach, the
 answer is the unrecorded abstention `fallback`, in time.
 
-A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
-is disowned: as soon as the store answers again it gets a `not_sent` event, so nothing is learned
-from a message that nobody sent. Limit: a worker that dies before that takes the memory with it.
+A commit that was cut off may have happened although its sender is told `fallback`; see `disowning`.
 """
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -34,6 +32,7 @@ from engine.rationing import Rations
 from engine.rules import with_tolerance
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
+from service.disowning import Disowned
 from service.live import Live
 from service.problems import Kind, Problem
 from service.rationing import Lack, Rationing
@@ -42,8 +41,6 @@ from service.store.protocol import (
     Commit,
     Committed,
     Conflict,
-    Event,
-    EventType,
     Idempotency,
     Replayed,
     Store,
@@ -54,7 +51,6 @@ from service.sweeping import Sweeper
 from service.terms import Terms
 
 TRIES = 3
-MOST_DISOWNED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +102,7 @@ class Decider:
         self._sweeper = sweeper
         self._rationing = rationing
         self._rng = rng or np.random.default_rng()
-        self._disowned: list[Commit] = []
+        self.disowned = Disowned(store)
 
     @property
     def _terms(self) -> Terms:
@@ -145,8 +141,8 @@ class Decider:
 
     async def _catch_up(self, now: float) -> None:
         """What must happen before the next decision: take back the disowned, close windows."""
-        if self._disowned:
-            await self._take_back(now)
+        if self.disowned:
+            await self.disowned.take_back(now)
         if self._clock.simulated and self._sweeper.needed(now):
             await self._sweeper.sweep(now)
         if self._clock.simulated and self._rationing.due(now):
@@ -238,7 +234,7 @@ class Decider:
         try:
             return await self._store.commit(commits)
         except (StoreError, asyncio.CancelledError):
-            self._disown(commits)
+            self.disowned.add(commits)
             raise
 
     async def _give_up(
@@ -319,19 +315,6 @@ class Decider:
             else (),
         )
 
-    def _disown(self, commits: Iterable[Commit]) -> None:
-        """Remember sends that may have been stored although their sender never hears of them."""
-        sends = [commit for commit in commits if commit.action is not None]
-        self._disowned = (self._disowned + sends)[-MOST_DISOWNED:]
-
-    async def _take_back(self, now: float) -> None:
-        commits, self._disowned = self._disowned, []
-        try:
-            await self._store.record_events([_not_sent(commit, now) for commit in commits])
-        except (StoreError, asyncio.CancelledError):
-            self._disown(commits)
-            raise
-
 
 def _waves(asks: Sequence[Ask]) -> list[list[int]]:
     """Places of questions, so that no wave asks about a user twice and order is kept."""
@@ -385,17 +368,6 @@ def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[st
 
 def _state(user: StoredUser) -> UserState:
     return UserState(user.burden, user.burden_at, user.last_send_at, user.first_seen_at)
-
-
-def _not_sent(commit: Commit, now: float) -> Event:
-    return Event(
-        event_id=f"disowned-{commit.decision_id}",
-        type=EventType.NOT_SENT,
-        user_id=commit.user_id,
-        now=now,
-        at=now,
-        decision_id=commit.decision_id,
-    )
 
 
 def _answer(commit: Commit, decision: Decision) -> Answer:
