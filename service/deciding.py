@@ -11,7 +11,7 @@ A commit that was cut off may have happened although its sender is told `fallbac
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
@@ -51,6 +51,8 @@ from service.sweeping import Sweeper
 from service.terms import Terms
 
 TRIES = 3
+MOST_AHEAD_S = 5.0
+"""How far the clock of another worker may be ahead for its grants to be used here at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,6 @@ class Decider:
                 return
             users = await self._attempt(asks, users, self._model(), now, answers)
             if users and self._model().rations.budgets:
-                now = max(now, self._clock.now())  # a grant holds from its own time on
                 users = await self._read_again(asks, list(users))
         await self._give_up(asks, users, now, answers)
 
@@ -187,9 +188,11 @@ class Decider:
     ) -> dict[int, StoredUser]:
         """Score, draw and commit; returns the users whose state had changed, with the new one."""
         places = list(users)
+        now = _after_grants(users.values(), now)
         requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         if await self._rationing.fetch(model.rations, _lacking(model.rations, requests), now):
             users = await self._read_again(asks, places)
+            now = _after_grants(users.values(), now)
             requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         drawn = decide(
             model,
@@ -314,6 +317,16 @@ class Decider:
             if model.rations.budgets
             else (),
         )
+
+
+def _after_grants(users: Iterable[StoredUser], now: float) -> float:
+    """A time that the users' allowances cover.
+
+    A grant holds from its own time on, and another question, perhaps of a worker whose clock is
+    ahead, may have fetched it after this one had arrived.
+    """
+    grants = [held.since for user in users for held in user.allowances.values()]
+    return max([now, *(since for since in grants if since <= now + MOST_AHEAD_S)])
 
 
 def _waves(asks: Sequence[Ask]) -> list[list[int]]:
