@@ -51,6 +51,8 @@ from service.sweeping import Sweeper
 from service.terms import Terms
 
 TRIES = 3
+MORE_TIME_EVERY = 100
+"""A batch gets its timeout once more for each so many questions."""
 MOST_AHEAD_S = 5.0
 """How far the clock of another worker may be ahead for its grants to be used here at once."""
 
@@ -117,7 +119,7 @@ class Decider:
         now = self._clock.arrival(latest)
         answers: dict[int, Answer] = {}
         try:
-            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // 100)):
+            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // MORE_TIME_EVERY)):
                 await self._catch_up(now)
                 for wave in _waves(asks):
                     await self._decide_wave(asks, wave, now, answers)
