@@ -119,8 +119,11 @@ class Decider:
         now = self._clock.arrival(latest)
         answers: dict[int, Answer] = {}
         try:
-            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // MORE_TIME_EVERY)):
+            if self._clock.simulated:
                 await self._catch_up(now)
+            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // MORE_TIME_EVERY)):
+                if self.disowned:
+                    await self.disowned.take_back(now)
                 for wave in _waves(asks):
                     await self._decide_wave(asks, wave, now, answers)
         except (StoreError, TimeoutError):
@@ -144,12 +147,11 @@ class Decider:
         return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
-        """What must happen before the next decision: take back the disowned, close windows."""
-        if self.disowned:
-            await self.disowned.take_back(now)
-        if self._clock.simulated and self._sweeper.needed(now):
+        """What a jump of simulated time left to do: for days of it, more than a decision's time."""
+        await self.disowned.take_back_all(now)  # before they are taught
+        if self._sweeper.needed(now):
             await self._sweeper.sweep(now)
-        if self._clock.simulated and self._rationing.due(now):
+        if self._rationing.due(now):
             await self._rationing.refresh(now)
 
     async def _decide_wave(

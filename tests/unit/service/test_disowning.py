@@ -21,7 +21,7 @@ from service.store.protocol import (
     Replayed,
     StoredDecision,
 )
-from tests.conformance.facts import abstention, send
+from tests.conformance.facts import abstention, every_lesson, send
 from tests.unit.service.harness import SwitchableStore, Worker, settings, worker
 
 
@@ -119,6 +119,18 @@ async def test_a_worker_takes_back_before_it_stops(monkeypatch: pytest.MonkeyPat
     async with worker(settings(), store) as running:
         await cut_off(running, store)
     assert ("censored", None) == ((await the_decision(store)).status, await sent(store))
+
+
+async def test_under_a_simulated_clock_it_is_taken_back_before_anything_is_taught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next question comes twelve hours later; a first lesson would be due after eight."""
+    monkeypatch.setattr(background, "TAKE_BACK_EVERY_S", 3600.0)
+    store = CutOff()
+    async with worker(settings(simulated_clock=True), store) as running:
+        await cut_off(running, store)
+        await running.decide("u2", at="1970-01-01T12:00:00Z", messages=[])
+        assert [] == await every_lesson(store)
 
 
 async def test_two_who_take_back_at_once_tell_different_portions() -> None:
