@@ -1,7 +1,9 @@
 """Running the parts: one API worker, one learner, or everything one machine needs.
 
 `forbear serve` starts the bundled server (unless REDIS_URL names another), then the learner, then
-the API workers, which share one listening socket, and ends them in the reverse order.
+the API workers, which share one listening socket, and ends them in the reverse order. A first start
+with a store that cannot be used ends with a sentence; after that every part waits for a store that
+is away, also one that was started anew.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ from service.assembly import assemble, open_store, priors
 from service.auth import ensure_first_key
 from service.configuration.checking import check
 from service.configuration.command import read_bytes
+from service.late_store import late_store
 from service.metrics import SHARED_DIRECTORY
 from service.settings import Settings
 from service.store.embedded import Server, start_server
@@ -84,17 +87,17 @@ def run_api(settings: Settings, fd: int | None) -> None:
 
 
 async def _serve_api(settings: Settings, listening: socket.socket) -> None:
-    held = assemble(settings, await open_store(settings))
-    config = uvicorn.Config(
-        create_app(held),
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
-    await uvicorn.Server(config).serve(sockets=[listening])
+    async with late_store(lambda: open_store(settings)) as store:
+        config = uvicorn.Config(
+            create_app(assemble(settings, store)),
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        await uvicorn.Server(config).serve(sockets=[listening])
 
 
 def run_learner(settings: Settings) -> None:
@@ -108,12 +111,9 @@ async def _learn(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    store = await open_store(settings)
-    try:
-        pace = learner.Pace(interval=settings.publish_interval_s)
+    pace = learner.Pace(interval=settings.publish_interval_s)
+    async with late_store(lambda: open_store(settings)) as store:
         await learner.run(store, priors(settings), pace, stop)
-    finally:
-        await store.close()
 
 
 def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> None:

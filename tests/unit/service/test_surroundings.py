@@ -13,6 +13,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from engine.errors import StoreError
 from service import logs
 from service.limits import Limits
 from service.routes.docs import STATIC
@@ -76,7 +77,8 @@ async def test_a_worker_refuses_more_requests_than_it_can_hold() -> None:
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        await limited({"type": "http", "method": "GET", "headers": []}, receive, send)
+        scope = {"type": "http", "method": "GET", "path": "/v1/model", "headers": []}
+        await limited(scope, receive, send)
 
     held = [asyncio.create_task(ask()) for _ in range(2)]
     await asyncio.sleep(0)
@@ -86,6 +88,27 @@ async def test_a_worker_refuses_more_requests_than_it_can_hold() -> None:
     await asyncio.gather(*held)
     await ask()
     assert [429, 200, 200, 200] == statuses
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_a_worker_that_is_full_lets_those_through_who_watch_it(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async with worker(settings(max_requests=1, decide_timeout_ms=60_000)) as full:
+        reading, gate = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: Any) -> Any:
+            reading.set()
+            await gate.wait()
+            raise StoreError("enough waited")
+
+        monkeypatch.setattr(full.store, "read_users", slow)
+        asked = asyncio.create_task(full.decide())
+        await reading.wait()
+        statuses = [(await full.client.get(it)).status_code for it in (path, "/v1/model")]
+        gate.set()
+        await asked
+    assert [200, 429] == statuses
 
 
 # -- problems ------------------------------------------------------------------------------------
