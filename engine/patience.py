@@ -183,7 +183,7 @@ class LearnedPatience:
         click, leave = outlook.snapshot.burden_effect(outlook.burdens, DOUBT)
         least = there @ between(of.grid, outlook.burdens).T
         here = np.stack([np.minimum(click, least[0]), np.maximum(leave, least[1])])
-        return there[:, None, :] - here[:, :, None]
+        return np.asarray(there[:, None, :] - here[:, :, None])
 
     def _tired(self, snapshot: Snapshot, of: Process) -> Floats:
         """(2, G) what the grid's burdens add to both logits; more of it never helps."""
