@@ -79,10 +79,8 @@ def settle(events: Collection[Arrival], ends: Ends) -> Labels:
 
 
 def _withdrawn(events: Collection[Arrival], ends: Ends) -> bool:
-    """Not carried out after all; where nothing waits for a label there is nothing to withdraw."""
-    last = max(
-        (end for end in (ends.click, ends.unsubscribe) if end is not None), default=-math.inf
-    )
+    """Not carried out after all; where nothing waits for a label it is never too late to say so."""
+    last = max((end for end in (ends.click, ends.unsubscribe) if end is not None), default=math.inf)
     return any(e.type == "not_sent" and e.now < last for e in events)
 
 

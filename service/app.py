@@ -84,7 +84,7 @@ async def _take_back(held: Services) -> None:
         async with asyncio.timeout(LAST_TAKING_BACK_S):
             await disowned.take_back_all(held.clock.now())
     if disowned:
-        logger().error("stopping with cut-off sends that were not taken back", sends=len(disowned))
+        logger().error("stopping with cut-off decisions not taken back", decisions=len(disowned))
 
 
 async def _warm_up(app: FastAPI, held: Services) -> None:

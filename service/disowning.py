@@ -1,7 +1,9 @@
-"""Sends that may have been stored although their sender was told `fallback`.
+"""Decisions that may have been stored although their sender was told `fallback`.
 
 A commit that was cut off may have happened. Such a decision is disowned: as soon as the store
 answers again it gets a `not_sent` event, so nothing is learned from a message that nobody sent.
+Abstentions too: if only sends were censored, what is left of a bad minute would be its silences,
+and no propensity would be true of it.
 Questions take back a portion before they are decided, within their own deadline, so a portion must
 be small enough for it; the background and the end of the worker take back all there are.
 
@@ -21,7 +23,7 @@ AT_ONCE = 200
 MOST = 10_000
 
 
-class Send(NamedTuple):
+class Name(NamedTuple):
     """What has to be known of a decision to take it back."""
 
     user_id: str
@@ -37,51 +39,51 @@ class Disowned:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sends: list[Send] = []
+        self._names: list[Name] = []
         self._forgotten = 0
 
     def __len__(self) -> int:
-        return len(self._sends)
+        return len(self._names)
 
     def add(self, commits: Iterable[Commit]) -> None:
-        """Remember the sends among commits that were cut off."""
-        sends = [Send(one.user_id, one.decision_id) for one in commits if one.action is not None]
-        self._keep(self._sends + sends)
+        """Remember commits that were cut off; a contention record is censored as it is."""
+        names = [Name(one.user_id, one.decision_id) for one in commits if not one.censored]
+        self._keep(self._names + names)
 
     async def take_back(self, now: float) -> None:
         """Take back one portion; raises `StoreError`, and then it is still remembered."""
-        portion, self._sends = self._sends[:AT_ONCE], self._sends[AT_ONCE:]
+        portion, self._names = self._names[:AT_ONCE], self._names[AT_ONCE:]
         try:
-            await self._store.record_events([_not_sent(send, now) for send in portion])
+            await self._store.record_events([_not_sent(name, now) for name in portion])
         except (StoreError, asyncio.CancelledError):
-            self._keep(portion + self._sends)
+            self._keep(portion + self._names)
             raise
-        if self._forgotten and not self._sends:
+        if self._forgotten and not self._names:
             logger().error(
-                "cut-off sends were forgotten, so they are learned from although nobody made them",
-                sends=self._forgotten,
+                "cut-off decisions were forgotten, so they count although nobody acted on them",
+                decisions=self._forgotten,
             )
             self._forgotten = 0
 
     async def take_back_all(self, now: float) -> None:
         """Take back all there are; raises `StoreError`, and then the rest is still remembered."""
-        while self._sends:
+        while self._names:
             await self.take_back(now)
 
-    def _keep(self, sends: list[Send]) -> None:
-        self._sends = sends[-MOST:]
-        forgotten = len(sends) - len(self._sends)
+    def _keep(self, names: list[Name]) -> None:
+        self._names = names[-MOST:]
+        forgotten = len(names) - len(self._names)
         if forgotten and not self._forgotten:
-            logger().warning("too many cut-off sends to remember, the oldest are forgotten")
+            logger().warning("too many cut-off decisions to remember, the oldest are forgotten")
         self._forgotten += forgotten
 
 
-def _not_sent(send: Send, now: float) -> Event:
+def _not_sent(name: Name, now: float) -> Event:
     return Event(
-        event_id=f"disowned-{send.decision_id}",
+        event_id=f"disowned-{name.decision_id}",
         type=EventType.NOT_SENT,
-        user_id=send.user_id,
+        user_id=name.user_id,
         now=now,
         at=now,
-        decision_id=send.decision_id,
+        decision_id=name.decision_id,
     )

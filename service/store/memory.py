@@ -188,7 +188,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
             decision.gain(event.now)
         if event.type is EventType.NOT_SENT:
-            if not is_late and decision.commit.slices:
+            if not is_late:
                 decision.censor()
             self._take_back(decision, event.now)
         return EventStatus.LATE if is_late else EventStatus.ACCEPTED

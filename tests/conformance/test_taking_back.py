@@ -137,10 +137,12 @@ async def test_an_abstention_that_was_not_carried_out_teaches_nothing(store: Sto
     assert [] == await lessons(store)
 
 
-async def test_an_abstention_without_labels_stays_resolved(store: Store) -> None:
+async def test_an_abstention_without_labels_is_left_out_like_a_send(store: Store) -> None:
+    """Whatever was drawn: else the rows that are left would prefer silence."""
     await store.commit([abstention("a")])
     assert [ACCEPTED] == await store.record_events([event("e1", "not_sent", NOW + 1, "a")])
-    assert "resolved" == (await look(store, "a")).status
+    assert "censored" == (await look(store, "a")).status
+    assert await store.sweep(NOW + 9 * DAY) is None
 
 
 async def test_a_deferred_decision_waits_for_its_confirmation(store: Store) -> None:

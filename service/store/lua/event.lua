@@ -138,7 +138,7 @@ if d then
   if kind == 'click' then count_click(d) end
   if kind == d.gain_event then gain(d) end
   if kind == 'not_sent' then
-    if status == 'accepted' and (d.click.ends or d.unsubscribe.ends) then censor(d) end
+    if status == 'accepted' then censor(d) end
     take_back(d, now, half_life)
   end
 end

@@ -164,10 +164,10 @@ async def test_a_portion_that_was_not_acknowledged_is_told_again(how: str) -> No
     assert 0 == len(disowned)
 
 
-async def test_only_sends_are_taken_back() -> None:
+async def test_silences_are_taken_back_like_sends_and_what_is_censored_is_not() -> None:
     disowned = Disowned(Told())
-    disowned.add([abstention("a"), send("b")])
-    assert 1 == len(disowned)
+    disowned.add([abstention("a"), send("b"), abstention("c", censored=True)])
+    assert 2 == len(disowned)
 
 
 async def test_what_is_forgotten_is_counted_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,4 +182,4 @@ async def test_what_is_forgotten_is_counted_and_said(monkeypatch: pytest.MonkeyP
     said.warning.assert_called_once()
     assert MOST == len(disowned)
     await disowned.take_back_all(0.0)
-    assert [2] == [call.kwargs["sends"] for call in said.error.call_args_list]
+    assert [2] == [call.kwargs["decisions"] for call in said.error.call_args_list]
