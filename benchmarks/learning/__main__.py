@@ -4,10 +4,10 @@
 
 Rows go to a CSV as they are made, and a run that is broken off goes on from there; after a change
 to the code, --again makes the rows of the policies it touched anew. The usual form holds 20 seeds
-in every arena, four at their world's own size, most at a quarter of it; --full has them all at
-their own, which matters, since learning takes data; --quick two small arenas, three seeds and
-settings that are not tuned. With --policy, who starts from the costs of somebody left out starts
-from plain ones.
+in every arena, most of them at a quarter of their world's size; --full has the worlds at their own
+size, which matters, since learning takes data; --quick two small arenas, three seeds and settings
+that are not tuned. With --policy, who starts from the costs of somebody left out starts from plain
+ones.
 """
 
 import argparse
