@@ -2,9 +2,9 @@
 
 One seed draws the population and every chance event in it, so twenty seeds are twenty populations;
 all policies of one seed meet the same one. The length stays 120 days: a price of patience is about
-the future, and a shorter one is another problem. The number of users is what is cut. What a price of
-patience is worth, and what it costs where there is nothing to price, is also asked at the worlds'
-own size: it is learned from who leaves, and of 150 users hardly anybody does.
+the future, and a shorter one is another problem. The number of users is what is cut. What a price
+of patience is worth, and what it costs where there is nothing to price, is also asked at the
+worlds' own size: it is learned from who leaves, and of 150 users hardly anybody does.
 """
 
 from collections.abc import Callable, Mapping
