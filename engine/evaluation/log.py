@@ -38,6 +38,7 @@ class LoggedBatch:
     eligible: Mask | None = None  # (n, K) which arms were candidates
     features: Matrix | None = None  # (n, d) context known at the decision
     targets: Mapping[str, Matrix] = field(default_factory=dict)  # (n, K) stored target policies
+    p0: Vector | None = None  # (n,) forecast of a click's outcome without a send
 
     def __len__(self) -> int:
         return self.action.size

@@ -170,8 +170,9 @@ def support(batch: LoggedBatch) -> Matrix | None:
 
 
 def unprompted(log: Log, name: str) -> bool:
-    """Whether abstaining can earn an outcome; worth and utility follow the click."""
-    return ("click" if name in ("worth", "utility") else name) in log.unprompted
+    """Whether abstaining can earn an outcome; worth and utility follow what they are made of."""
+    parts = {"worth": ("click",), "utility": ("click", "unsubscribe")}.get(name, (name,))
+    return not log.unprompted.isdisjoint(parts)
 
 
 def qhat_of(
