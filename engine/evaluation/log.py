@@ -31,7 +31,7 @@ class LoggedBatch:
     time: Vector  # (n,) seconds
     action: Ints  # (n,) column of the arm taken, 0 = abstain
     propensity: Vector  # (n,) probability of `action` under the law that was sampled
-    outcomes: Mapping[str, Vector]  # click, unsubscribe (0/1), conversion (value); each (n,)
+    outcomes: Mapping[str, Vector]  # (n,) click (0/1), unsubscribe (share), conversion
     value: Vector  # (n,) worth of one click of this user
     send_cost: Vector  # (n,) cost of one send
     pmf: Matrix | None = None  # (n, K) the whole logged law, 0 where not a candidate

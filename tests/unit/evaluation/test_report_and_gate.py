@@ -183,6 +183,44 @@ def test_the_page_is_self_contained_and_escapes_names(comparison: Comparison) ->
     assert page.count("<svg") == page.count("</svg>") == 3
 
 
+def with_shared_unsubscribe(batch: LoggedBatch) -> LoggedBatch:
+    """One unsubscribe after `good` is shared with another send of `good` to the same user."""
+    left, user = batch.outcomes["unsubscribe"].copy(), batch.user.copy()
+    cause = np.flatnonzero((batch.action == 1) & (left == 1.0))[0]
+    other = np.flatnonzero((batch.action == 1) & (left == 0.0))[0]
+    left[[cause, other]], user[other] = 0.5, user[cause]
+    return replace(batch, user=user, outcomes={**batch.outcomes, "unsubscribe": left})
+
+
+def test_a_shared_unsubscribe_lifts_no_refusal() -> None:
+    """About 3 of 4,000 left after `good`: no value can come from them, whole or in parts."""
+    whole = outreach(4000)
+    for batch in (whole, with_shared_unsubscribe(whole)):
+        found = compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES))
+        line = found.line("always:good", "unsubscribe")
+        assert line.judgement.verdict is Verdict.REFUSE
+        assert line.value is None
+
+
+def test_a_shared_unsubscribe_leaves_intervals_those_of_rare_events() -> None:
+    """A normal interval around about 40 events of 60,000 would be symmetric about its value."""
+    whole = outreach()
+    lines = [
+        compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES)).line(
+            "always:good", "unsubscribe"
+        )
+        for batch in (whole, with_shared_unsubscribe(whole))
+    ]
+    for line in lines:
+        assert line.interval is not None
+        assert line.value is not None
+        assert line.interval.upper - line.value > 1.05 * (line.value - line.interval.lower)
+    first, second = (line.interval for line in lines)
+    assert first is not None
+    assert second is not None
+    assert (first.lower, first.upper) == pytest.approx((second.lower, second.upper), rel=0.02)
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("before")
