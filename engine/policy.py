@@ -47,7 +47,9 @@ class Policy:
     floor: float = 0.01
     """Probability shared evenly by the harmless candidates."""
     floor_harm: float = 0.05
-    """Annoyance up to which a candidate counts as harmless: to the floor and to the random arm."""
+    """Annoyance, in clicks of the user, up to which a candidate counts as harmless: to the floor
+    and to the random arm.
+    """
     half_life: float = 4 * 86400.0
     """Of the burden, in seconds."""
     trial_gap: float = 14 * 86400.0
@@ -249,10 +251,12 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
     )
     law = rounded(policy.explorer.probabilities(options))
     wanted = asked.offered & (value > 0)[:, None]
-    harmless = wanted & (terms.annoyance <= policy.floor_harm)
+    # In clicks, like every price of the future: the unit of worth must not switch exploring off.
+    most = policy.floor_harm * value[:, None]
+    harmless = wanted & (terms.annoyance <= most)
     law = with_floor(law, harmless, policy.floor)
     # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
-    harmless = wanted & (terms.annoyance - scarcity <= policy.floor_harm)
+    harmless = wanted & (terms.annoyance - scarcity <= most)
     arms = [request.arm for request in asked.requests]
     law, abstain = as_logged(law_of_arms(law, arms, asked.offered, harmless))
     return _Scored(options, terms, unsubscribe_cost, price, law, abstain)

@@ -146,7 +146,8 @@ class Settings(BaseSettings):
         0.01, ge=0, le=0.5, description="Probability shared among harmless candidates."
     )
     floor_harm: Worth = Field(
-        0.05, description="Annoyance from which on a candidate gets no part of the floor."
+        0.05,
+        description="Annoyance in clicks up to which the floor and the random arm take a message.",
     )
     click_base_rate: Rate = Field(0.02, description="Click rate believed before any data.")
     unsubscribe_base_rate: Rate = Field(
