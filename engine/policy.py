@@ -4,7 +4,7 @@ Encode, score, price, compute the law, draw, record. One user and a thousand tak
 time and randomness are arguments, so any decision can be made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,8 @@ from engine.valuation import Terms
 NO_RATIONS = Rations()
 CHUNK = 32
 """Users scored together: more do not fit the processor's cache."""
+MOST_SCORED = 4096
+"""Candidates scored together, padding included: the law's arrays hold some 20 KB for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +107,7 @@ def decide(
     `supposed`: nobody asked, and no part of the policy remembers the requests.
     """
     drawn: list[Drawn] = []
-    for start in range(0, len(requests), CHUNK):
-        part = slice(start, start + CHUNK)
+    for part in _parts([len(request.candidates) for request in requests]):
         asked = _asked(model, requests[part], states[part], now)
         scored = _scored(model, asked, supposed)
         draws = rng.random(len(asked.requests))
@@ -116,6 +117,19 @@ def decide(
             for i, decision_id in enumerate(decision_ids[part])
         ]
     return drawn
+
+
+def _parts(sizes: Sequence[int]) -> Iterator[slice]:
+    """Neighbours scored together: whoever has more candidates than `MOST_SCORED` stands alone."""
+    start, widest = 0, 0
+    for i, size in enumerate(sizes):
+        widest = max(widest, size)
+        number = i + 1 - start
+        if number > 1 and (number > CHUNK or number * widest > MOST_SCORED):
+            yield slice(start, i)
+            start, widest = i, size
+    if sizes:
+        yield slice(start, len(sizes))
 
 
 @dataclass(frozen=True, slots=True)
