@@ -42,9 +42,7 @@ class PathSums:
     sums: Matrix  # (families, lambdas, 3)
 
     def __add__(self, other: "PathSums") -> "PathSums":
-        return PathSums(
-            self.rows + other.rows, self.weight + other.weight, self.sums + other.sums
-        )
+        return PathSums(self.rows + other.rows, self.weight + other.weight, self.sums + other.sums)
 
 
 @dataclass(frozen=True, slots=True)

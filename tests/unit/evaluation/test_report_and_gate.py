@@ -282,6 +282,48 @@ def test_decisions_held_back_at_harm_h_show_minus_h_when_the_model_is_right() ->
     )
 
 
+def free(n: int, click: tuple[float, float], p0: float | None = None) -> LoggedBatch:
+    """A free message against silence, half and half, nobody leaves; it is forecast to harm."""
+    rng = np.random.default_rng(1)
+    action = draw(np.full((n, 2), 0.5), rng)
+    ids = np.arange(n, dtype=np.uint64)
+    forecasts = {"forecast:click": (0.0, click[1]), "forecast:unsubscribe": (0.0, 0.01)}
+    return LoggedBatch(
+        row_id=ids,
+        user=ids,
+        time=np.zeros(n),
+        action=action,
+        propensity=np.full(n, 0.5),
+        outcomes={"click": (rng.random(n) < np.array(click)[action]).astype(float)},
+        value=np.ones(n),
+        send_cost=np.zeros(n),
+        pmf=np.full((n, 2), 0.5),
+        targets={name: np.tile(rates, (n, 1)) for name, rates in forecasts.items()},
+        p0=None if p0 is None else np.full(n, p0),
+    )
+
+
+def test_every_send_of_a_bin_is_counted_also_those_that_brought_nothing() -> None:
+    """Sends are free and few click: most realise a utility of exactly 0, and were sends."""
+    batch = free(3000, click=(0.0, 0.01))
+    bins = held_back([batch], ("abstain", "a"), Prices(1.0, 10.0))
+    assert np.count_nonzero(batch.sent) == sum(each.sends for each in bins)
+    assert np.count_nonzero(batch.sent) > 1000
+
+
+def test_what_held_back_sends_show_is_what_they_add_to_what_happens_unprompted() -> None:
+    """0.12 clicks after a send, 0.1 without: it adds 0.02; at price 10 its net is predicted -0.08.
+
+    Nobody left, so it shows +0.02 and not +0.12.
+    """
+    batch = free(40_000, click=(0.1, 0.12), p0=0.1)
+    (found,) = [
+        each for each in held_back([batch], ("abstain", "a"), Prices(1.0, 10.0)) if each.rows
+    ]
+    assert pytest.approx(-0.08) == found.predicted
+    assert abs(0.02 - found.shown) < 3 * found.se < 0.02
+
+
 def test_a_comparison_does_not_depend_on_the_chunk_size() -> None:
     log = log_in_memory("log", ARMS, outreach(5000))
     policies: list[TargetPolicy] = [Random(), Always("good")]
