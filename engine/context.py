@@ -147,7 +147,7 @@ class Scale:
     to less than the deviation by the 10,000th value. Where most of the first values are alike there
     is no such distance, and after a constant any other value is a whole new scale: such a one fades
     as all values do, beside the last `REMEMBERED`, by half in 6,900. A million times the deviation
-    takes some 140,000 values to fade to it. Up to `REMEMBERED` values nothing else is forgotten.
+    takes some 190,000 values to fade to it. Up to `REMEMBERED` values nothing else is forgotten.
     """
 
     count: int = 0

@@ -115,9 +115,9 @@ def _events(name: str, reward: Vector) -> Mask:
 
     The squares of shares are below those of whole events, so intervals of events hold for them.
     """
-    if name == "unsubscribe":
-        return (reward >= 0.0) & (reward <= 1.0)
-    return (reward == 0.0) | (reward == 1.0)
+    shared: Mask = (reward >= 0.0) & (reward <= 1.0)
+    whole: Mask = (reward == 0.0) | (reward == 1.0)
+    return shared if name == "unsubscribe" else whole
 
 
 def _draws_by_day(batch: LoggedBatch) -> dict[int, Draws]:

@@ -90,7 +90,8 @@ def test_the_unit_of_worth_switches_neither_the_random_arm_nor_the_floor_off(
         patience = ConstantPatience(5.0 * unit)
         given = replace(model(patience=patience), catalog=Catalog(1, messages))
         request = Request("u", {}, tuple(costs), value=unit, arm=arm)
-        return draw(request, given=given)[0].decision.forecasts.propensity.tolist()
+        got = draw(request, given=given)[0].decision
+        return [float(each) for each in got.forecasts.propensity]
 
     plain, dear = law(1.0)
     assert plain > 0.009
