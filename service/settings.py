@@ -111,8 +111,8 @@ class Settings(BaseSettings):
     horizon_s: Seconds = Field(
         90 * DAY, description="Learned patience: how far ahead a user's value counts."
     )
-    decision_gap_s: Seconds = Field(
-        DAY, description="Learned patience: the mean time between two decisions about a user."
+    decision_gap_s: Seconds = Field(  # far below any half-life a step would round to nothing
+        DAY, ge=1, description="Learned patience: the mean time between two decisions about a user."
     )
     most_price: Worth = Field(
         1.0, description="Learned patience: the most that one send may cost in clicks to come."
