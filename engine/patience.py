@@ -183,7 +183,7 @@ def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floa
     snapshot, forecast = outlook.snapshot, outlook.forecast
     here = snapshot.burden_effect(outlook.burdens, DOUBT)
     lasting = np.stack([forecast.click, forecast.unsubscribe]) - here[:, :, None]
-    if not moments.keys:
+    if not moments.keys or not moments.met:
         return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))
     own = [snapshot.encoder.encode(r.context, moments.keys) for r in outlook.requests]
     lasting -= snapshot.effect(own, outlook.catalog.hashes(outlook.rows))
