@@ -183,23 +183,29 @@ def test_the_page_is_self_contained_and_escapes_names(comparison: Comparison) ->
     assert page.count("<svg") == page.count("</svg>") == 3
 
 
-def with_shared_unsubscribe(batch: LoggedBatch) -> LoggedBatch:
-    """One unsubscribe after `good` is shared with another send of `good` to the same user."""
+def with_shared_unsubscribe(batch: LoggedBatch, shares: int) -> LoggedBatch:
+    """One unsubscribe after `good` is shared by so many sends of `good` to the same user."""
     left, user = batch.outcomes["unsubscribe"].copy(), batch.user.copy()
-    cause = np.flatnonzero((batch.action == 1) & (left == 1.0))[0]
-    other = np.flatnonzero((batch.action == 1) & (left == 0.0))[0]
-    left[[cause, other]], user[other] = 0.5, user[cause]
+    cause = np.flatnonzero((batch.action == 1) & (left == 1.0))[:1]
+    others = np.flatnonzero((batch.action == 1) & (left == 0.0))[: shares - 1]
+    sends = np.concatenate([cause, others])
+    left[sends], user[sends] = 1.0 / shares, user[cause]
     return replace(batch, user=user, outcomes={**batch.outcomes, "unsubscribe": left})
 
 
-def test_a_shared_unsubscribe_lifts_no_refusal() -> None:
-    """About 3 of 4,000 left after `good`: no value can come from them, whole or in parts."""
-    whole = outreach(4000)
-    for batch in (whole, with_shared_unsubscribe(whole)):
-        found = compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES))
-        line = found.line("always:good", "unsubscribe")
-        assert line.judgement.verdict is Verdict.REFUSE
-        assert line.value is None
+@pytest.mark.parametrize("shares", [1, 2, 10])
+def test_a_shared_unsubscribe_is_one_event_and_lifts_no_refusal(shares: int) -> None:
+    """5 of 11,000 left after `good`: too few for a value, into however many parts one of them is
+    cut. Independent tenths would make 25 / 4.1 = 6.1 events of them.
+    """
+    batch = with_shared_unsubscribe(outreach(11_000), shares)
+    found = compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES))
+    line = found.line("always:good", "unsubscribe")
+    assert (Verdict.REFUSE, ("5.0 effective events",)) == (
+        line.judgement.verdict,
+        line.judgement.reasons,
+    )
+    assert line.value is None
 
 
 def test_a_shared_unsubscribe_leaves_intervals_those_of_rare_events() -> None:
@@ -209,7 +215,7 @@ def test_a_shared_unsubscribe_leaves_intervals_those_of_rare_events() -> None:
         compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES)).line(
             "always:good", "unsubscribe"
         )
-        for batch in (whole, with_shared_unsubscribe(whole))
+        for batch in (whole, with_shared_unsubscribe(whole, 2))
     ]
     for line in lines:
         assert line.interval is not None
