@@ -201,7 +201,7 @@ def _everywhere(
     """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
     snapshot, forecast = outlook.snapshot, outlook.forecast
     lasting = np.stack([forecast.click, forecast.unsubscribe])
-    if not moments.keys:
+    if not moments.keys or not moments.met:
         return (*(lasting[:, :, None, None, :] + beyond[..., None, None]), np.ones(1))
     own = [snapshot.encoder.encode(r.context, moments.keys) for r in outlook.requests]
     lasting -= snapshot.effect(own, outlook.catalog.hashes(outlook.rows))

@@ -223,7 +223,9 @@ def to_bytes(state: State) -> bytes:
     header = {
         "format": FORMAT,
         "encoder_version": ENCODER_VERSION,
-        "scales": {k: [s.count, s.mean, s.squares] for k, s in state.encoder.scales.items()},
+        "scales": {
+            k: [s.count, s.mean, s.squares, *s.first] for k, s in state.encoder.scales.items()
+        },
         "keys": dict(state.encoder.keys),
         "contexts": state.encoder.contexts,
         "squared_length": state.encoder.squared_length,
@@ -288,7 +290,10 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
             )
         heads.append(Learned(slots, columns.astype(np.float32), Baseline(mean, covariance)))
         start += 12 * size
-    scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
+    scales = {
+        key: Scale(count, mean, squares, tuple(first))
+        for key, (count, mean, squares, *first) in header["scales"].items()
+    }
     encoder = EncoderState(
         scales,
         header["keys"],

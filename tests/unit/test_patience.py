@@ -249,6 +249,55 @@ def test_what_is_declared_is_not_guessed() -> None:
     assert frozenset() == moments.keys
 
 
+def some(rng: np.random.Generator, *keys: str) -> Context:
+    """Each of these keys with one of two values, by a coin."""
+    return {key: str(rng.choice(["yes", "no"])) for key in keys}
+
+
+@pytest.mark.filterwarnings("ignore:context key")
+def test_a_key_found_to_pass_is_in_the_moments_from_then_on() -> None:
+    """Under the same snapshot: what stood for them before lacks it, in features and effects."""
+    moments, rng = Moments(), np.random.default_rng(0)
+    snapshot, rows = Snapshot.cold((Priors().click, Priors().unsubscribe)), np.zeros(1, np.int64)
+    for turn in range(900):
+        moments.meet([Request(f"u{turn % 300}", some(rng, "open"), ())])
+    assert frozenset({"open"}) == moments.keys
+    assert 2 == len(np.unique(np.concatenate([n.hashes for n in moments.nodes(snapshot)])))
+    assert 6 == moments.effects(snapshot, CATALOG, rows).shape[1]
+    turn = 0
+    while "rain" not in moments.keys:
+        moments.meet([Request(f"u{turn % 300}", some(rng, "open", "rain"), ())])
+        turn += 1
+    assert ["open", "rain"] == sorted(moments.keys)
+    (node,) = moments.nodes(snapshot)
+    assert 2 == node.hashes.size
+    assert 1 == moments.effects(snapshot, CATALOG, rows).shape[1]
+
+
+def test_before_any_moment_was_met_one_without_effect_stands_for_them() -> None:
+    moments = Moments({"hour": "moment"})
+    assert not moments.met
+    (node,) = moments.nodes(TIRING)
+    assert 0 == node.hashes.size
+    effects = moments.effects(TIRING, CATALOG, np.zeros(1, np.int64))
+    assert [0.0, 0.0] == effects.ravel().tolist()
+    moments.meet([Request("u", {"hour": 3.0}, ())])
+    assert moments.met
+
+
+def test_a_supposed_user_can_be_priced_before_anybody_was_met() -> None:
+    """The hour at hand counts as lasting while no other is known, as if none were declared."""
+    prices = []
+    for keys in (None, {"hour": "moment"}):
+        patience = LearnedPatience(keys=keys)  # type: ignore[arg-type]
+        model = Model(Policy(patience=patience), TIRING, CATALOG)
+        request, state = Request("u", {"hour": 3.0}, ("a", "b")), UserState(burden=1.0)
+        rng = np.random.default_rng(0)
+        (drawn,) = decide(model, [request], [state], ["d"], now=0.0, rng=rng, supposed=True)
+        prices.append(drawn.decision.price)
+    assert prices[0] == prices[1] > 0.0
+
+
 def test_moments_stand_for_the_pool_in_equal_parts() -> None:
     """Six means of a normal number: their mean is 0, their spread nearly that of the pool."""
     moments = Moments({"hour": "moment"})

@@ -50,4 +50,4 @@ def _send(row: tuple[Any, ...], hashes: dict[str, Hashes]) -> Send:
     if action not in hashes:
         hashes[action] = Catalog(1, {action: Message(id=action)}).hashes(np.array([0]))[0]
     known = {key: value for key, value in json.loads(context or "{}").items() if value is not None}
-    return Send(user, at, known, hashes[action], bool(click), bool(unsubscribe))
+    return Send(user, at, known, hashes[action], bool(click), unsubscribe)

@@ -60,6 +60,20 @@ class Table:
         )
         return [value for (value,) in found]
 
+    def unprompted(self, abstained: str, outcomes: dict[str, str]) -> frozenset[str]:
+        """Outcomes that happened to some abstention, so that no send is needed for them.
+
+        `abstained` is the condition of such a row, `outcomes` are SQL numbers by name.
+        """
+        if not outcomes:
+            return frozenset()
+        counted = ", ".join(
+            f"count(*) FILTER (WHERE {abstained} AND COALESCE({sql}, 0.0) <> 0.0)"
+            for sql in outcomes.values()
+        )
+        (counts,) = fetched(f"SELECT {counted} FROM {self.source}", self.path)  # noqa: S608
+        return frozenset(name for name, rows in zip(outcomes, counts, strict=True) if rows)
+
     def refuse_duplicates(self, column: str) -> None:
         """Refuse a decision id that occurs twice, whatever the size of the file."""
         name = quoted(column)

@@ -47,6 +47,13 @@ def test_only_settled_sends_count_and_they_come_in_order_of_time(tmp_path: Path)
     assert [{"age": 7}, {"age": 3, "country": "DE"}] == [dict(each.context) for each in found]
 
 
+def test_a_shared_unsubscribe_keeps_its_shares(tmp_path: Path) -> None:
+    """Four sends share one unsubscribe: together they are one, and no four."""
+    rows = [row(k, unsubscribe=0.25) for k in range(4)]
+    found = sends(written(tmp_path / "log.jsonl", rows), most=10)
+    assert [0.25] * 4 == [each.unsubscribe for each in found]
+
+
 def test_the_latest_sends_are_kept(tmp_path: Path) -> None:
     found = sends(written(tmp_path / "log.jsonl", [row(k) for k in range(9)]), most=2)
     assert [7000.0, 8000.0] == [each.at for each in found]

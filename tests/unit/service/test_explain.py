@@ -52,6 +52,13 @@ async def test_every_message_has_its_terms_or_its_rule(running: Worker) -> None:
     assert ("sale", "chosen") == (decision["action"], decision["reason"])
 
 
+async def test_a_worker_that_has_not_decided_yet_explains_too() -> None:
+    """Nobody was met, so no moment is known in which a user might be met."""
+    async with worker(settings(moment_keys="hour", patience="learned")) as running:
+        decision = await explained(running, context={"hour": 3.0})
+        assert ["sale"] == [one["message"] for one in decision["candidates"]]
+
+
 async def test_a_real_user_is_explained_as_he_is_answered() -> None:
     """One sale at noon, one slot a day: the cap frees at tomorrow's noon."""
     async with at_noon(caps="1/1d") as running:
