@@ -160,9 +160,7 @@ def _children(
         supervisor.Child(f"api-{number}", answer, API) for number in range(place.settings.workers)
     ]
     if place.server is not None:
-        again = supervisor.already_running(
-            place.server, lambda: start_server(place.settings.data_dir)
-        )
+        again = supervisor.already_running(place.server, place.server.start_again)
         children.append(supervisor.Child("server", again, SERVER))
     return children
 

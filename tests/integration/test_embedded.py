@@ -264,6 +264,28 @@ def test_the_address_stays_the_same_after_a_crash(start: Start) -> None:
     assert first.url == start().url
 
 
+def test_the_address_stays_the_same_for_who_goes_on_after_another_has_ended(start: Start) -> None:
+    first, second = start(), start()
+    first.stop()
+    third = second.start_again()
+    try:
+        assert (second.url, False) == (third.url, third.attached)
+        with client(second) as redis:
+            assert redis.ping()
+    finally:
+        third.stop()
+
+
+def test_a_server_that_has_moved_is_said_and_left_alone(start: Start) -> None:
+    first, second = start(), start()
+    first.stop()
+    moved = start()
+    assert moved.url != second.url
+    with pytest.raises(StoreError, match=r"listens on unix://.* now, .*: start this service again"):
+        second.start_again()
+    assert None is moved.poll()
+
+
 def test_a_copied_directory_does_not_take_over_the_originals_socket(
     start: Start, data_dir: Path, tmp_path: Path
 ) -> None:
