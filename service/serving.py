@@ -29,6 +29,7 @@ from service.configuration.checking import check
 from service.configuration.command import read_bytes
 from service.metrics import SHARED_DIRECTORY
 from service.settings import Settings
+from service.store.data_dir import is_prepared
 from service.store.embedded import Server, start_server
 from service.store.protocol import Store
 
@@ -117,7 +118,13 @@ async def _learn(settings: Settings) -> None:
 
 
 def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> None:
-    """Open the store, use it, close it."""
+    """Open the store, use it, close it; `BadInput` where it would have to be made first."""
+    if settings.redis_url is None and not is_prepared(settings.data_dir):
+        raise BadInput(
+            f"{settings.data_dir.absolute()} is no data directory of Forbear; expected the one "
+            "that `forbear serve` uses: go to the folder it was started in, or name its data directory "
+            "in FORBEAR_DATA_DIR; nothing was done"
+        )
 
     async def opened(settings: Settings) -> None:
         store = await open_store(settings)

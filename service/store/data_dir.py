@@ -40,6 +40,11 @@ def prepare(data_dir: Path) -> None:
     _write(mark, str(FORMAT))
 
 
+def is_prepared(data_dir: Path) -> bool:
+    """Whether `prepare` has been here."""
+    return (data_dir / "format").exists()
+
+
 def _write(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")

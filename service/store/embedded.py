@@ -59,9 +59,9 @@ _POLL_S = 0.02
 class Server:
     """A running server: started here, or attached to when another process started it before.
 
-    `url` is stable over a crash and restart on the same data directory, and `start_again` keeps it
-    after an orderly end too. An attached server belongs to the process that started it: `terminate`,
-    `kill` and `stop` only let go of it.
+    `url` is stable over a crash and restart on the same data directory; `start_again` keeps it
+    after an orderly end too. An attached server belongs to the process that started it:
+    `terminate`, `kill` and `stop` only let go of it.
     """
 
     def __init__(
