@@ -121,9 +121,9 @@ def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> No
     """Open the store, use it, close it; `BadInput` where it would have to be made first."""
     if settings.redis_url is None and not is_prepared(settings.data_dir):
         raise BadInput(
-            f"{settings.data_dir.absolute()} is no data directory of Forbear; expected the one "
-            "that `forbear serve` uses: go to the folder it was started in, or name its data directory "
-            "in FORBEAR_DATA_DIR; nothing was done"
+            f"{settings.data_dir.absolute()} is no data directory; expected the one that `forbear "
+            "serve` uses: go to the folder it was started in, or name its data directory in "
+            "FORBEAR_DATA_DIR; nothing was done"
         )
 
     async def opened(settings: Settings) -> None:

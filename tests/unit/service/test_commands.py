@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import BadInput
 from service import exporting, importing, privacy
-from service.settings import Settings
+from service.settings import Settings, load_settings
 
 
 def import_a_user(settings: Settings, folder: Path) -> None:
@@ -28,9 +28,9 @@ ON_A_STORE: dict[str, Callable[[Settings, Path], None]] = {
 def test_in_the_wrong_folder_a_command_makes_no_store_of_its_own(
     command: str, tmp_path: Path
 ) -> None:
-    elsewhere = Settings(data_dir=tmp_path / "data", redis_url=None)
+    elsewhere = load_settings(data_dir=tmp_path / "data", redis_url=None)
     with pytest.raises(
-        BadInput, match=r"/data is no data directory .*in FORBEAR_DATA_DIR; nothing"
+        BadInput, match=r"/data is no data directory; .*in FORBEAR_DATA_DIR; nothing"
     ):
         ON_A_STORE[command](elsewhere, tmp_path)
     assert not (tmp_path / "data").exists()
