@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.errors import BadInput
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from service.clock import SystemClock
 from service.outcomes import Outcomes
 from service.serving import use_store
@@ -105,7 +106,9 @@ def _duckdb() -> Any:
 def _to_parquet(lines: Path, path: Path) -> None:
     partial = path.with_name(f".{path.name}.parquet.partial")
     try:
-        read = _duckdb().read_json(str(lines), format="newline_delimited", sample_size=-1)
+        read = _duckdb().read_json(
+            str(lines), format="newline_delimited", columns=dict(RECORD_TYPES)
+        )
         read.write_parquet(str(partial))
         partial.replace(path)
     finally:
