@@ -349,6 +349,24 @@ async def test_the_schema_states_the_limits_that_are_enforced(running: Worker) -
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "items", "item"),
+    [
+        ("/v1/decisions/batch", "decisions", "DecisionRequest"),
+        ("/v1/events", "events", "EventRequest"),
+    ],
+)
+async def test_the_schema_describes_each_item_of_a_batch(
+    running: Worker, path: str, items: str, item: str
+) -> None:
+    schema = (await running.client.get("/openapi.json")).json()
+    records = schema["components"]["schemas"]
+    content = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    batch = records[content["schema"]["$ref"].rsplit("/", 1)[1]]
+    assert {"$ref": f"#/components/schemas/{item}"} == batch["properties"][items]["items"]
+    assert "user_id" in records[item]["required"]
+
+
 async def test_every_documented_answer_is_the_one_that_is_given(running: Worker) -> None:
     """The only 2xx that the schema promises for each route."""
     promised = {
