@@ -22,6 +22,7 @@ from rich.progress import Progress
 from engine.errors import BadInput
 from engine.evaluation.readers.record_types import RECORD_TYPES
 from service.clock import SystemClock
+from service.destinations import check_destination
 from service.outcomes import Outcomes
 from service.serving import use_store
 from service.settings import Settings
@@ -33,11 +34,12 @@ SUFFIXES = (".jsonl", ".parquet")
 
 def export(settings: Settings, path: Path, *, trim: bool) -> None:
     """Write the log to `path`; with `trim`, then drop what was written and can change no more."""
-    if path.suffix not in SUFFIXES or not path.parent.is_dir():
+    if path.suffix not in SUFFIXES:
         raise BadInput(
-            f"{path} cannot be written to; expected a file in an existing folder whose name ends "
-            f"in {' or '.join(SUFFIXES)}: choose another"
+            f"{path} cannot be written to; expected a name that ends in {' or '.join(SUFFIXES)}: "
+            "choose another"
         )
+    check_destination(path)
     if path.suffix == ".parquet":
         _duckdb()
     use_store(settings, lambda store: _export(store, settings, path, trim=trim))

@@ -24,7 +24,7 @@ from engine.errors import BadInput
 from service import learner, logs, supervisor
 from service.app import create_app
 from service.assembly import assemble, open_store, priors
-from service.auth import ensure_first_key
+from service.auth import configured_keys, ensure_first_key
 from service.configuration.checking import check
 from service.configuration.command import read_bytes
 from service.metrics import SHARED_DIRECTORY
@@ -140,7 +140,10 @@ def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> No
 def run_all(settings: Settings) -> int:
     """Server, learner and API workers together; the exit code."""
     logs.configure(settings.log_level)
-    if settings.config is not None:  # a mistake is told before anything is started
+    # A mistake is told before anything is started.
+    if settings.api_keys is not None:
+        configured_keys(settings.api_keys.get_secret_value())
+    if settings.config is not None:
         check(read_bytes(settings.config), settings.config.name)
     listening = listen(settings)
     with _shared_metrics(settings) as shared, with_server(settings) as place:

@@ -57,6 +57,7 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     )
     arms = ("abstain", *[str(name) for (name,) in seen])
     kept = f"(SELECT * FROM {table.source} WHERE {_settled(table)})"  # noqa: S608
+    _refuse_unsettled(kept, path)
     for name in context:
         _refuse_unknown(name, kept, path)
     settled = Table(path, table.types, kept)
@@ -68,6 +69,14 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     return Log(
         path.name, arms, read, adaptive=True, feature_names=("burden", *context), notes=notes
     )
+
+
+def _refuse_unsettled(source: str, path: Path) -> None:
+    if not fetched(f"SELECT 1 FROM {source} LIMIT 1", path):  # noqa: S608
+        raise BadInput(
+            f"{path.name} holds no drawn decision that is settled, with none open before it; "
+            "wait until the first attribution windows have closed and export again"
+        )
 
 
 def _refuse_unknown(feature: str, source: str, path: Path) -> None:

@@ -247,3 +247,11 @@ async def test_without_a_store_there_is_no_answer_but_a_sentence(
     running.store.away = True
     response = await running.client.request(method, address, json={} if method == "PUT" else None)
     assert (503, "1") == (response.status_code, response.headers["retry-after"])
+
+
+@pytest.mark.parametrize("user", ["", "u" * 257])
+async def test_an_id_that_no_user_can_have_is_refused(running: Worker, user: str) -> None:
+    for method, address in (("GET", user), ("GET", f"{user}/export"), ("DELETE", user)):
+        refused = await running.client.request(method, f"/v1/users/{address}")
+        assert 422 == refused.status_code
+        assert f"has {len(user)} characters; expected 1 to 256" in refused.json()["detail"]
