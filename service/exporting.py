@@ -106,12 +106,16 @@ def _duckdb() -> Any:
 
 
 def _to_parquet(lines: Path, path: Path) -> None:
+    duckdb = _duckdb()
     partial = path.with_name(f".{path.name}.parquet.partial")
     try:
-        read = _duckdb().read_json(
-            str(lines), format="newline_delimited", columns=dict(RECORD_TYPES)
-        )
+        read = duckdb.read_json(str(lines), format="newline_delimited", columns=dict(RECORD_TYPES))
         read.write_parquet(str(partial))
         partial.replace(path)
+    except duckdb.Error as error:
+        raise BadInput(
+            f"{path} cannot be written ({str(error).splitlines()[0]}): free some space, or choose "
+            "another place"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -6,15 +6,12 @@ the API workers, which share one listening socket, and ends them in the reverse 
 
 import asyncio
 import contextlib
-import os
-import secrets
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -29,7 +26,7 @@ from service.configuration.checking import check
 from service.configuration.command import read_bytes
 from service.metrics import SHARED_DIRECTORY
 from service.settings import Settings
-from service.store.data_dir import is_prepared
+from service.store.data_dir import is_prepared, kept_secret
 from service.store.embedded import Server, start_server
 from service.store.protocol import Store
 
@@ -60,20 +57,11 @@ def with_server(settings: Settings) -> Iterator[Place]:
         return
     server = start_server(settings.data_dir)
     try:
-        key = settings.pseudonym_key or SecretStr(_kept_secret(settings.data_dir / "pseudonym_key"))
+        key = settings.pseudonym_key or SecretStr(kept_secret(settings.data_dir))
         complete = {"redis_url": SecretStr(server.url), "pseudonym_key": key}
         yield Place(settings.model_copy(update=complete), server)
     finally:
         server.stop()
-
-
-def _kept_secret(path: Path) -> str:
-    """The secret in a file that only its owner can read, made at first use."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-    return path.read_text()
 
 
 def run_api(settings: Settings, fd: int | None) -> None:

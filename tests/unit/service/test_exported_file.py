@@ -7,12 +7,13 @@ from typing import Any
 import duckdb
 import pytest
 
+from engine.errors import BadInput
 from engine.evaluation.log import Prices
 from engine.evaluation.readers.arm_users import arm_users
 from engine.evaluation.readers.decision_log import decision_log
 from engine.evaluation.readers.record_types import RECORD_TYPES
 from engine.evaluation.readers.sends import sends
-from service.exporting import _export, records
+from service.exporting import _export, _to_parquet, records
 from service.store.keys import shard_of
 from tests.unit.service.harness import Worker, settings, worker
 
@@ -90,3 +91,9 @@ async def test_a_log_without_any_candidate_can_be_read(name: str, tmp_path: Path
 async def test_a_log_without_any_decision_is_written(name: str, tmp_path: Path) -> None:
     async with worker() as held:
         assert (await exported(held, tmp_path / name)).exists()
+
+
+def test_a_parquet_file_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "lines").touch()
+    with pytest.raises(BadInput, match=r"log\.parquet cannot be written \(.*\): free some space"):
+        _to_parquet(tmp_path / "lines", tmp_path / "away" / "log.parquet")
