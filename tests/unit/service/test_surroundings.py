@@ -115,10 +115,22 @@ async def test_what_the_framework_refuses_is_a_problem_too(
     assert re.fullmatch(r"/problems/[a-z-]+", response.json()["type"])
 
 
-async def test_a_wrong_method_is_told_the_right_one(running: Worker) -> None:
-    response = await running.client.get("/v1/decisions")
-    assert "POST" == response.headers["allow"]
-    assert "POST" in response.json()["detail"]
+@pytest.mark.parametrize(
+    ("method", "address", "allowed"),
+    [
+        ("GET", "/v1/decisions", "POST"),
+        ("POST", "/v1/messages/sale", "DELETE, GET, PUT"),
+        ("POST", "/v1/pause", "DELETE, GET, PUT"),
+        ("PUT", "/v1/users/u42", "DELETE, GET"),
+        ("POST", "/static/icon.svg", "GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_is_told_every_right_one(
+    running: Worker, method: str, address: str, allowed: str
+) -> None:
+    response = await running.client.request(method, address)
+    assert (405, allowed) == (response.status_code, response.headers["allow"])
+    assert f"answers {allowed}; use one" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
