@@ -17,7 +17,8 @@ from tests.conformance.facts import (
     two_sends,
 )
 
-ACCEPTED, LATE, UNKNOWN = EventStatus.ACCEPTED, EventStatus.LATE, EventStatus.UNKNOWN
+ACCEPTED, DUPLICATE = EventStatus.ACCEPTED, EventStatus.DUPLICATE
+LATE, UNKNOWN = EventStatus.LATE, EventStatus.UNKNOWN
 
 
 async def test_a_named_unsubscribe_is_the_named_decisions_alone(store: Store) -> None:
@@ -118,6 +119,14 @@ async def test_a_second_unsubscribe_teaches_nothing_more(store: Store) -> None:
     assert [ACCEPTED, ACCEPTED] == await store.record_events(events)
     assert 1 == len(await lessons(store))
     assert 3 == (await store.user("u1")).version
+
+
+@pytest.mark.parametrize("other", ["conversion", "subscribe", "external_send"])
+async def test_another_events_id_loses_no_unsubscribe(store: Store, other: str) -> None:
+    await store.record_events([event("m2", other, NOW)])
+    left = event("m2", "unsubscribe", NOW + 1)
+    assert [ACCEPTED, DUPLICATE] == await store.record_events([left, left])
+    assert (await store.user("u1")).unsubscribed
 
 
 async def test_subscribe_brings_a_user_back(store: Store) -> None:
