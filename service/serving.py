@@ -165,8 +165,11 @@ def _children(
 
 def listen(settings: Settings) -> socket.socket:
     """A listening socket at the configured address; `BadInput` where it cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+        listening = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG
+        )
     except OSError as error:
         raise BadInput(
             f"FORBEAR_HOST {settings.host}, FORBEAR_PORT {settings.port} cannot be listened on "
@@ -198,6 +201,7 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
 
     key = asyncio.run(first_key())
     host, port = listening.getsockname()[:2]
-    print(f"Forbear listens on http://{host}:{port} (documentation: /docs)", flush=True)
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    print(f"Forbear listens on http://{place} (documentation: /docs)", flush=True)
     if key is not None:
         print(f"API key with every scope, shown this once: {key}", flush=True)

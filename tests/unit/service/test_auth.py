@@ -173,7 +173,12 @@ async def test_a_configured_key_alone_may_do_everything() -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("hunter2", "not a key"), (f"{new_key()}=decide,write", "'decide,write'")],
+    [
+        ("hunter2", "not a key"),
+        (f"{new_key()}=decide,write", "'decide,write'"),
+        (f"{new_key()}=", "gives the scopes ''"),
+        ("fb_t_one fb_t_two", "two keys of the id t;"),
+    ],
 )
 def test_a_bad_key_setting_is_one_sentence_without_the_secret(text: str, says: str) -> None:
     with pytest.raises(BadInput) as error:

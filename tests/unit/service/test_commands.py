@@ -133,3 +133,12 @@ def test_a_bad_key_is_said_before_anything_starts(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="FORBEAR_API_KEYS holds something that is not a key"):
         serving.run_all(chosen)
     assert not (tmp_path / "data").exists()
+
+
+def test_an_address_of_the_newer_internet_can_be_listened_on() -> None:
+    try:
+        listening = serving.listen(load_settings(host="::1", port=0))
+    except BadInput:
+        pytest.skip("this machine has no IPv6")
+    with listening:
+        assert "::1" == listening.getsockname()[0]
