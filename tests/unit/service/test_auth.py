@@ -185,3 +185,15 @@ def test_a_bad_key_setting_is_one_sentence_without_the_secret(text: str, says: s
         configured_keys(text)
     assert says in str(error.value)
     assert text not in str(error.value)
+
+
+async def test_a_configured_key_shuts_out_the_stored_one_of_its_id() -> None:
+    """A first key that was lost, or found by somebody else, needs no visit to the store."""
+    store = new_store()
+    stored = await create_key(store, Scope)
+    fresh = f"fb_{key_id(stored)}_another"
+    ring = KeyRing(store, configured_keys(fresh))
+    await ring.refresh()
+    assert key_id(stored) == (await ring.caller(f"Bearer {fresh}", Scope.ADMIN)).key_id
+    with pytest.raises(Refused):
+        await ring.caller(f"Bearer {stored}", Scope.READ)
