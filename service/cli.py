@@ -231,6 +231,8 @@ def main() -> None:
     except ForbearError as error:
         sys.stderr.write(f"forbear: {error}\n")
         sys.exit(2)
+    except ConnectionError:
+        raise
     except OSError as error:  # a disk that is full, a folder that is closed
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(
