@@ -17,8 +17,12 @@ from tests.conformance.facts import (
     two_sends,
 )
 
-ACCEPTED, DUPLICATE = EventStatus.ACCEPTED, EventStatus.DUPLICATE
-LATE, UNKNOWN = EventStatus.LATE, EventStatus.UNKNOWN
+ACCEPTED, LATE, DUPLICATE, UNKNOWN = (
+    EventStatus.ACCEPTED,
+    EventStatus.LATE,
+    EventStatus.DUPLICATE,
+    EventStatus.UNKNOWN,
+)
 
 
 async def test_a_named_unsubscribe_is_the_named_decisions_alone(store: Store) -> None:
