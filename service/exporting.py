@@ -21,7 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.errors import BadInput
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from service.clock import SystemClock
+from service.destinations import check_destination
 from service.outcomes import Outcomes
 from service.serving import use_store
 from service.settings import Settings
@@ -33,11 +35,12 @@ SUFFIXES = (".jsonl", ".parquet")
 
 def export(settings: Settings, path: Path, *, trim: bool) -> None:
     """Write the log to `path`; with `trim`, then drop what was written and can change no more."""
-    if path.suffix not in SUFFIXES or not path.parent.is_dir():
+    if path.suffix not in SUFFIXES:
         raise BadInput(
-            f"{path} cannot be written to; expected a file in an existing folder whose name ends "
-            f"in {' or '.join(SUFFIXES)}: choose another"
+            f"{path} cannot be written to; expected a name that ends in {' or '.join(SUFFIXES)}: "
+            "choose another"
         )
+    check_destination(path)
     if path.suffix == ".parquet":
         _duckdb()
     use_store(settings, lambda store: _export(store, settings, path, trim=trim))
@@ -120,10 +123,16 @@ def _duckdb() -> Any:
 
 
 def _to_parquet(lines: Path, path: Path) -> None:
+    duckdb = _duckdb()
     partial = path.with_name(f".{path.name}.parquet.partial")
     try:
-        read = _duckdb().read_json(str(lines), format="newline_delimited", sample_size=-1)
+        read = duckdb.read_json(str(lines), format="newline_delimited", columns=dict(RECORD_TYPES))
         read.write_parquet(str(partial))
         _put_in_place(partial, path)
+    except duckdb.Error as error:
+        raise BadInput(
+            f"{path} cannot be written ({str(error).splitlines()[0]}): free some space, or choose "
+            "another place"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

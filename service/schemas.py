@@ -105,7 +105,7 @@ class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """One piece of feedback."""
 
     event_id: Name
-    """Chosen by the sender; the same id of the same user counts once."""
+    """Chosen by the sender; the same id of the same type and user counts once."""
     type: EventType
     user_id: UserId
     decision_id: Name | None = None
@@ -278,7 +278,7 @@ class UserExport(Struct, frozen=True):
     open_decisions: list[str]
     """Ids of decisions that events can still refer to."""
     event_ids: list[str]
-    """Known, so that a repetition is a duplicate."""
+    """Type and id of each, known so that a repetition is a duplicate."""
     idempotency_records: list[str]
     """Names, which are hashes."""
 

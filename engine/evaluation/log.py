@@ -10,6 +10,7 @@ ever see it.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -186,6 +187,12 @@ class Prices:
     click: float = 1.0
     unsubscribe: float = 0.0
     send: float | None = None
+
+    def __post_init__(self) -> None:
+        worths = {"a click": self.click, "an unsubscribe": self.unsubscribe, "a send": self.send}
+        for name, worth in worths.items():
+            if worth is not None and not isfinite(worth):
+                raise BadInput(f"the worth of {name} is {worth}; expected a number: correct it")
 
 
 def outcome(batch: LoggedBatch, name: str, prices: Prices) -> Vector:

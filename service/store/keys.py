@@ -16,7 +16,7 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
                                  for erasure; expires no sooner than the last of them
-    {sNN}:ue:USER        zset    ids of events taken, by arrival: an id seen again is a duplicate
+    {sNN}:ue:USER        zset    "TYPE ID" of events taken, by arrival: seen again, a duplicate
     {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention,
                                  30 days later while it has a deadline.
                                  Absent fields save memory: each has the meaning in brackets

@@ -149,17 +149,18 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         seen = self._event_ids[event.user_id]
         for old in [e for e, at in seen.items() if at <= event.now - self._rules.retention_s]:
             del seen[old]
-        if event.event_id in seen:
+        known_as = f"{event.type} {event.event_id}"  # an opt-out is not lost to another's id
+        if known_as in seen:
             return EventStatus.DUPLICATE
         decision = self._find(event)
         if decision is None and (event.decision_id or event.type in _NAMES_DECISION):
             if event.type is EventType.UNSUBSCRIBE:
                 # Counts once. The log does not name the decision: it may be another user's.
                 self._unsubscribe(event.user_id, event.now, event.channel)
-                seen[event.event_id] = event.now
+                seen[known_as] = event.now
                 self._log_event(replace(event, decision_id=None), EventStatus.UNKNOWN)
             return EventStatus.UNKNOWN
-        seen[event.event_id] = event.now
+        seen[known_as] = event.now
         status = EventStatus.ACCEPTED
         if decision:
             status = self._act_on_decision(event, decision)

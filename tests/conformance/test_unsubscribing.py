@@ -128,6 +128,14 @@ async def test_a_second_unsubscribe_teaches_nothing_more(store: Store) -> None:
     assert 3 == (await store.user("u1")).version
 
 
+@pytest.mark.parametrize("other", ["conversion", "subscribe", "external_send"])
+async def test_another_events_id_loses_no_unsubscribe(store: Store, other: str) -> None:
+    await store.record_events([event("m2", other, NOW)])
+    left = event("m2", "unsubscribe", NOW + 1)
+    assert [ACCEPTED, DUPLICATE] == await store.record_events([left, left])
+    assert (await store.user("u1")).unsubscribed
+
+
 async def test_subscribe_brings_a_user_back(store: Store) -> None:
     await store.record_events([event("e1", "unsubscribe", NOW)])
     assert [ACCEPTED] == await store.record_events([event("e2", "subscribe", NOW + 1)])

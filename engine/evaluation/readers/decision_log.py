@@ -29,6 +29,7 @@ from engine.arms import Arm
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Matrix
 from engine.evaluation.log import Log, LoggedBatch
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from engine.evaluation.readers.tables import (
     Table,
     fetched,
@@ -47,7 +48,7 @@ ROUNDING = 1e-4  # float32 propensities of many candidates may miss 1 by this mu
 
 def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     """The log in `path`; `context` names numeric context keys to use as features beside burden."""
-    table = open_table(path)
+    table = open_table(path, known=RECORD_TYPES)
     table.require([*REQUIRED, *LABELS])
     table.refuse_duplicates("decision_id")
     table, notes = _drawn_arms(table)
@@ -58,6 +59,9 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     )
     arms = ("abstain", *[str(name) for (name,) in seen])
     kept = f"(SELECT * FROM {table.source} WHERE {_settled(table)})"  # noqa: S608
+    _refuse_unsettled(kept, path)
+    for name in context:
+        _refuse_unknown(name, kept, path)
     settled = Table(path, table.types, kept)
 
     def read(rows: int) -> Iterator[LoggedBatch]:
@@ -74,6 +78,23 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
         unprompted=settled.unprompted("action IS NULL", outcomes),
         notes=notes,
     )
+
+
+def _refuse_unsettled(source: str, path: Path) -> None:
+    if not fetched(f"SELECT 1 FROM {source} LIMIT 1", path):  # noqa: S608
+        raise BadInput(
+            f"{path.name} holds no drawn decision that is settled, with none open before it; "
+            "wait until the first attribution windows have closed and export again"
+        )
+
+
+def _refuse_unknown(feature: str, source: str, path: Path) -> None:
+    told = f"SELECT 1 FROM {source} WHERE context[{literal(feature)}] IS NOT NULL LIMIT 1"  # noqa: S608
+    if not fetched(told, path):
+        raise BadInput(
+            f"--feature {feature!r} stands in no context of {path.name}; expected a key that "
+            "requests had: correct it"
+        )
 
 
 def _drawn_arms(table: Table) -> tuple[Table, tuple[str, ...]]:

@@ -4,7 +4,7 @@
 --
 -- decision, value, channel and tolerance are '' where the event has none.
 --
--- {sNN}:ue:USER     ids seen before; this one added
+-- {sNN}:ue:USER     types and ids seen before; this one added
 -- {sNN}:d:DECISION  the decision named; any open one of the user on an unsubscribe
 -- {sNN}:u:USER      written
 -- {sNN}:tombstones  read; the user's written when his consent changes
@@ -15,6 +15,8 @@ local user, tombstone, event_id, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, decision_id = tonumber(ARGV[5]), ARGV[7]
 local half_life, retention = tonumber(ARGV[9]), tonumber(ARGV[10])
 local channel, tolerance = ARGV[12], ARGV[13]
+-- With the type: an opt-out must not be lost because another event had its id.
+local known_as = kind .. ' ' .. event_id
 
 -- Without a decision these say nothing.
 local NAMES_DECISION = { click = true, sent = true, not_sent = true }
@@ -28,7 +30,7 @@ end
 local function is_duplicate()
   local key = user_events_key(user)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', num(now - retention))
-  return redis.call('ZSCORE', key, event_id)
+  return redis.call('ZSCORE', key, known_as)
 end
 
 local function window_end(d)
@@ -98,7 +100,7 @@ local function weigh_recent(sends) return credit(sends, now) end
 local function censor_all() return {} end
 
 local function remember()
-  redis.call('ZADD', user_events_key(user), num(now), event_id)
+  redis.call('ZADD', user_events_key(user), num(now), known_as)
   redis.call('EXPIRE', user_events_key(user), retention)
 end
 

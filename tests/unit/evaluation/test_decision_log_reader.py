@@ -148,6 +148,17 @@ def test_decisions_without_candidates_or_with_other_contexts_are_read(tmp_path: 
     assert [0.5, 1.0] == batch.features[1].tolist()
 
 
+def test_a_log_whose_decisions_are_all_open_says_what_to_wait_for(tmp_path: Path) -> None:
+    made = [each | {"click": None} for each in records(3)]
+    with pytest.raises(BadInput, match="no drawn decision that is settled"):
+        decision_log(written(tmp_path / "log.jsonl", made))
+
+
+def test_a_feature_of_no_context_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"'tenor' stands in no context of log\.jsonl"):
+        decision_log(written(tmp_path / "log.jsonl", records(3)), context=("tenor",))
+
+
 def test_a_truncated_jsonl_is_one_sentence(tmp_path: Path) -> None:
     path = written(tmp_path / "log.jsonl", records(20))
     path.write_text(path.read_text()[:-60])
