@@ -278,7 +278,7 @@ class UserExport(Struct, frozen=True):
     open_decisions: list[str]
     """Ids of decisions that events can still refer to."""
     event_ids: list[str]
-    """Type and id of each, known so that a repetition is a duplicate."""
+    """Known, so that a repetition is a duplicate."""
     idempotency_records: list[str]
     """Names, which are hashes."""
 

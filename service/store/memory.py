@@ -343,7 +343,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         return Holdings(
             tuple(entry for user, entry in self._shard(user_id).log if user == user_id),
             tuple(one.id for one in mine),
-            tuple(self._event_ids.get(user_id, {})),
+            tuple(each.partition(" ")[2] for each in self._event_ids.get(user_id, {})),
             tuple(name.decode() for name in names if name in self._records),
         )
 

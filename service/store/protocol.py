@@ -321,7 +321,7 @@ class Holdings:
     decisions: tuple[str, ...]
     """Ids of those that may still change."""
     event_ids: tuple[str, ...]
-    """Type and id of each, known so that a repetition is a duplicate."""
+    """Known, so that a repetition is a duplicate."""
     idempotency_records: tuple[str, ...]
     """Names, which are hashes."""
 
