@@ -110,8 +110,8 @@ def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> No
     if settings.redis_url is None and not is_prepared(settings.data_dir):
         raise BadInput(
             f"{settings.data_dir.absolute()} is no data directory; expected the one that `forbear "
-            "serve` makes at its first start: start it, go to the folder it was started in, or name "
-            "its data directory in FORBEAR_DATA_DIR; nothing was done"
+            "serve` makes at its first start: start it, go to the folder it was started in, or "
+            "name its data directory in FORBEAR_DATA_DIR; nothing was done"
         )
 
     async def opened(settings: Settings) -> None:
