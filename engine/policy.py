@@ -264,17 +264,23 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
         offered=asked.offered,
         tried=asked.trials,
     )
-    law = rounded(policy.explorer.probabilities(options))
-    wanted = asked.offered & (value > 0)[:, None]
-    # In clicks, like every price of the future: the unit of worth must not switch exploring off.
-    most = policy.floor_harm * value[:, None]
-    harmless = wanted & (terms.annoyance <= most)
-    law = with_floor(law, harmless, policy.floor)
-    # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
-    harmless = wanted & (terms.annoyance - scarcity <= most)
-    arms = [request.arm for request in asked.requests]
-    law, abstain = as_logged(law_of_arms(law, arms, asked.offered, harmless))
+    law, abstain = _law(policy, asked, options, scarcity)
     return _Scored(options, terms, unsubscribe_cost, price, law, abstain)
+
+
+def _law(
+    policy: Policy, asked: _Asked, options: Options, scarcity: Floats
+) -> tuple[Floats, Floats]:
+    """(N, K) and (N,) what messages and silence are drawn with, each user in his arm."""
+    law = rounded(policy.explorer.probabilities(options))
+    wanted = asked.offered & (options.value > 0)[:, None]
+    # In clicks, like every price of the future: the unit of worth must not switch exploring off.
+    most = policy.floor_harm * options.value[:, None]
+    law = with_floor(law, wanted & (options.cost <= most), policy.floor)
+    # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
+    harmless = wanted & (options.cost - scarcity <= most)
+    arms = [request.arm for request in asked.requests]
+    return as_logged(law_of_arms(law, arms, asked.offered, harmless))
 
 
 def _record(
