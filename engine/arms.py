@@ -23,7 +23,6 @@ and between the latter two everybody then moves.
 import difflib
 import hashlib
 import hmac
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -130,7 +129,7 @@ def parse_arms(text: str) -> Shares:
                 f"arm {part[:80]!r} of {text[:80]!r} cannot be read; expected each arm once with a "
                 "colon and its share, such as holdout:0.05 random:0.01: correct it"
             )
-        given[name] = _number(share)
+        given[name] = _number(name, share)
     return shares_of(given)
 
 
@@ -162,14 +161,18 @@ def _check(name: str, share: float) -> None:
             f"arm {name[:80]!r} is not known; expected some of {', '.join(known)}: {remedy}"
         )
     if not 0.0 <= share <= 1.0:
-        raise BadInput(
-            f"arm {name} has the share {share:g}; expected a number from 0 to 1, such as 0.05 for "
-            "5 of 100 users: correct it"
-        )
+        raise _no_share(name, f"{share:g}")
 
 
-def _number(text: str) -> float:
+def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        return math.nan
+        raise _no_share(name, repr(text[:80])) from None
+
+
+def _no_share(name: str, written: str) -> BadInput:
+    return BadInput(
+        f"arm {name[:80]} has the share {written}; expected a number from 0 to 1, such as 0.05 for "
+        "5 of 100 users: correct it"
+    )

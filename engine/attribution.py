@@ -15,7 +15,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 CREDIT_WINDOW_S = 7 * 86_400.0
-"""An unsubscribe that names no decision is shared among the sends of this long before it."""
+"""An unsubscribe that names no decision is shared among the sends of this long before it; not with
+deferred ones that nobody has confirmed, which may never have happened."""
 
 CONFIRMING = frozenset({"sent", "click", "dismiss", "unsubscribe"})
 """Events that only a push which went out can cause: naming a deferred decision confirms it."""
@@ -78,10 +79,8 @@ def settle(events: Collection[Arrival], ends: Ends) -> Labels:
 
 
 def _withdrawn(events: Collection[Arrival], ends: Ends) -> bool:
-    """Not carried out after all; where nothing waits for a label there is nothing to withdraw."""
-    last = max(
-        (end for end in (ends.click, ends.unsubscribe) if end is not None), default=-math.inf
-    )
+    """Not carried out after all; where nothing waits for a label it is never too late to say so."""
+    last = max((end for end in (ends.click, ends.unsubscribe) if end is not None), default=math.inf)
     return any(e.type == "not_sent" and e.now < last for e in events)
 
 

@@ -15,9 +15,10 @@ features that fall on one slot share a weight; `EncoderState.use` tells how full
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
+from statistics import median
 from typing import TypeAlias
 
 import numpy as np
@@ -49,6 +50,12 @@ CONTEXT_NORM = 4.0
 CLIP = 3.0
 OUTLIER = 10.0
 """Deviations at which a number stops moving its own scale."""
+STRAY = 100.0
+"""Distances, of seven in ten from the median, at which one of a number's first values is a stray:
+more than normal or exponential numbers ever show.
+"""
+REMEMBERED = 10_000
+"""Values of a number after which older ones fade."""
 KNOWN_AFTER = 30
 """Observations of a key before its absence, or a new value of it, means something."""
 SCALED_AFTER = 10
@@ -133,11 +140,22 @@ def burden_features(burdens: Floats) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Running mean and deviation of one number (Welford), which no outlier can carry off."""
+    """Running mean and deviation of one number (Welford), which no outlier carries off for good.
+
+    A value moves a known scale by `OUTLIER` deviations at most. The first values have none yet:
+    there the usual distance from the median says what a stray is, and what counts of it has shrunk
+    to less than the deviation by the 10,000th value. Where most of the first values are alike there
+    is no such distance, and after a constant any other value is a whole new scale: such a one fades
+    as all values do, beside the last `REMEMBERED`, by half in 6,900. A million times the deviation
+    takes some 190,000 values to fade to it. Up to `REMEMBERED` values nothing else is forgotten.
+    """
 
     count: int = 0
+    """Of the values remembered."""
     mean: float = 0.0
     squares: float = 0.0
+    first: tuple[float, ...] = ()
+    """The values so far, while they are fewer than `SCALED_AFTER`."""
 
     @property
     def deviation(self) -> float:
@@ -149,9 +167,21 @@ class Scale:
         reach = OUTLIER * self.deviation
         if reach:
             value = max(self.mean - reach, min(self.mean + reach, value))
+        if self.count >= SCALED_AFTER:
+            return self._moved(value)
+        first = (*self.first, value)
+        if len(first) < SCALED_AFTER:
+            return self._moved(value, first)
+        return reduce(Scale._moved, _without_strays(first), Scale())
+
+    def _moved(self, value: float, first: tuple[float, ...] = ()) -> "Scale":
+        """One step of Welford's, with nothing clipped."""
         count = self.count + 1
         mean = self.mean + (value - self.mean) / count
-        return Scale(count, mean, self.squares + (value - self.mean) * (value - mean))
+        squares = self.squares + (value - self.mean) * (value - mean)
+        if count > REMEMBERED:
+            count, squares = REMEMBERED, squares * REMEMBERED / count
+        return Scale(count, mean, squares, first)
 
     def standardised(self, value: float) -> float:
         """Deviations from the mean, within +-3; 0 while too little is known to say."""
@@ -160,6 +190,16 @@ class Scale:
             return 0.0
         deviation = self.deviation
         return max(-CLIP, min(CLIP, offset / (deviation or _NO_UNIT)))
+
+
+def _without_strays(values: Sequence[float]) -> list[float]:
+    """The values, none further from their median than `STRAY` times what seven of ten are."""
+    middle = median(values)
+    distances = sorted(abs(value - middle) for value in values)
+    reach = STRAY * distances[7 * len(values) // 10 - 1]
+    if not reach:
+        return list(values)
+    return [max(middle - reach, min(middle + reach, value)) for value in values]
 
 
 def _missed(count: int, contexts: int) -> bool:

@@ -9,7 +9,7 @@ since, the explanation says what it says now.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -60,6 +60,10 @@ OUTCOMES: Final[Mapping[Reason, str]] = {
 """Reason of an answer that no rule gave -> what it means."""
 
 
+LATEST: Final = datetime(9999, 12, 30, tzinfo=UTC).timestamp()
+"""The last time that can be written in every time zone; who says "never" may name a later one."""
+
+
 def explained(decision: Decision, catalog: Catalog) -> dict[str, Any]:
     """The full record for a reader: every message's terms, or its rule and what would change it."""
     blocked = [
@@ -67,7 +71,7 @@ def explained(decision: Decision, catalog: Catalog) -> dict[str, Any]:
             "message": name,
             "reason": reason,
             "change": _change(decision, catalog.messages.get(name), reason, name),
-            "free_at": decision.free_at.get(name),
+            "free_at": _free_at(decision, name),
         }
         for name, reason in decision.blocked
     ]
@@ -122,13 +126,19 @@ def _change(decision: Decision, message: Message | None, reason: Reason, name: s
     text = CHANGES[reason]
     if reason is Reason.CONDITION:
         text += _conditions(message, decision.context)
-    free_at = decision.free_at.get(name)
+    free_at = _free_at(decision, name)
     return text if free_at is None else f"{text} {_lets_go(free_at, decision.time_zone)}"
 
 
 def _conditions(message: Message | None, context: Context) -> str:
     missing = unmet(message.when, context) if message else []
     return f": {'; '.join(missing)}." if missing else ", which was edited since."
+
+
+def _free_at(decision: Decision, name: str) -> float | None:
+    """When its rule lets the message go, as far as a calendar goes."""
+    at = decision.free_at.get(name)
+    return None if at is None else min(at, LATEST)
 
 
 def _lets_go(free_at: float, time_zone: str | None) -> str:

@@ -49,7 +49,8 @@ from scipy.special import expit, log_ndtr, logit, ndtr
 from engine.decision import Floats
 
 SMALLEST = 0.002
-"""Smaller probabilities are rounded away: they cost accuracy offline and teach nothing."""
+"""Smaller probabilities are rounded away beside larger ones: they cost accuracy offline and teach
+nothing."""
 
 _GRID = 2.0**22
 
@@ -352,11 +353,13 @@ def rounded(law: Floats) -> Floats:
     """The law without its smallest entries; the probability of sending at all stays what it was.
 
     A small entry's probability goes to the larger ones, so that no rounding turns silence into a
-    send or back, except where all of sending, or all of silence, is too small to keep.
+    send or back, except where all of sending, or all of silence, is too small to keep. Where many
+    messages share what there is, so that none has much more than `SMALLEST`, what has half as much
+    as the largest stays: no last bit may choose among messages that are alike.
     """
     send = law.sum(axis=1, keepdims=True)
     largest = law.max(axis=1, keepdims=True, initial=0.0)
-    kept = np.where((law >= SMALLEST) | (law == largest), law, 0.0)
+    kept = np.where(law >= np.minimum(SMALLEST, largest / 2), law, 0.0)
     total = kept.sum(axis=1, keepdims=True)
     target = np.where(send < SMALLEST, 0.0, np.where(send > 1 - SMALLEST, 1.0, send))
     return np.asarray(kept * np.divide(target, total, out=np.zeros_like(total), where=total > 0))

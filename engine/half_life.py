@@ -2,7 +2,8 @@
 
 Burden is our own bookkeeping, so a log of sends gives the burden under any half-life. For each of a
 few, a fresh learner goes through the same sends in order of time, is scored on every label before
-it learns it (progressive log loss, both heads), and the smallest total wins. That total is minus
+it learns it (progressive log loss, both heads), and the smallest total wins. Of an unsubscribe that
+several sends share, each is scored on its part, and on the rest as on silence. That total is minus
 the logarithm of the probability which the learner gave to the whole log, so a difference of two of
 them is the logarithm of a Bayes factor (Dawid 1984), and a small one is no reason to change.
 
@@ -41,7 +42,8 @@ class Send:
     message: Hashes
     """(A + 1,)"""
     click: bool | None
-    unsubscribe: bool | None
+    unsubscribe: float | None
+    """This send's share of an unsubscribe, from 0 (nobody left) to 1 (by this send alone)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +99,27 @@ def _loss(sends: Sequence[Send], half_life: float | None, priors: Priors) -> flo
         burden = 0.0 if half_life is None else decayed(*since, send.at, half_life)
         burdens[send.user_id] = burden + 1.0, send.at
         told = teaching(encoder.encode(send.context), send.context, burden, send.message, send.at)
-        for lesson in _lessons(send, told):
-            loss += learner.loss(lesson)
+        lessons = _lessons(send, told)
+        loss += sum(lesson.weight * learner.loss(lesson) for lesson in lessons)
+        for lesson in lessons:
             learner.learn(lesson)
     return loss
 
 
 def _lessons(send: Send, told: bytes) -> list[Lesson]:
-    labels: tuple[tuple[HeadName, bool | None], ...] = (
+    """What a send's labels teach: a share is so much of a 1, and the rest of it a 0."""
+    shares: tuple[tuple[HeadName, float | None], ...] = (
         ("click", send.click),
         ("unsubscribe", send.unsubscribe),
     )
-    known = [(head, label) for head, label in labels if label is not None]
+    parts = [
+        (head, label, weight)
+        for head, share in shares
+        if share is not None
+        for label, weight in ((1, float(share)), (0, 1.0 - share))
+        if weight > 0.0
+    ]
     return [
-        Lesson(head, int(label), 1.0, 0.0, 0.0, first=i == 0, teaching=told)
-        for i, (head, label) in enumerate(known)
+        Lesson(head, label, weight, 0.0, 0.0, first=i == 0, teaching=told)
+        for i, (head, label, weight) in enumerate(parts)
     ]

@@ -75,10 +75,16 @@ class Moments:
                 context = request.context
                 self._pool.append({key: context[key] for key in self.keys if key in context})
 
+    @property
+    def met(self) -> bool:
+        """Whether any moment is known: a process that has not been asked yet has met none."""
+        return bool(self._pool)
+
     def nodes(self, snapshot: Snapshot) -> list[EncodedContext]:
         """`NODES` moments that stand for the pool: means of equal parts of it, best click last.
 
         Logits are linear in the features, so the mean of the features has the mean of the logits.
+        While no moment was met it is one without any feature, which adds nothing.
         """
         size = len(self._pool)
         fresh = self._nodes_of is snapshot and size < 2 * self._nodes_from
@@ -132,6 +138,7 @@ class Moments:
         if passing:
             self.keys |= {key}
             self._pool.clear()
+            self._nodes_of = None  # they lack the key
             warnings.warn(
                 f"context key {key!r} changes from decision to decision and is taken for a moment; "
                 "declare it `user` or `moment` to settle it",
@@ -141,6 +148,8 @@ class Moments:
 
 def _means(pool: Collection[Context], snapshot: Snapshot) -> list[EncodedContext]:
     """Mean features of up to `NODES` equal parts of the pool, in order of their click effect."""
+    if not pool:
+        return [EncodedContext(np.zeros(0, np.uint64), np.zeros(0, np.float32))]
     # Encoded as in a context that has nothing else: what is missing of other keys is no moment.
     encoded = [snapshot.encoder.encode(moment, only=moment) for moment in pool]
     effects = snapshot.effect(encoded, np.zeros((1, 1), np.uint64))[0, :, 0]

@@ -9,14 +9,17 @@ for every user and message: the grid costs one small vector, not another forecas
 expected one: pessimism is for the decision, not for the future.
 
 An unsubscribe loses S and not W: the send has been made either way, and price accounts for it.
+Where an outcome also happens unprompted, a send is worth what it adds.
 
 What this process remembers is a start for the iteration, by kind of user (how likely the best click
-and its unsubscribe are), and recent moments; both only shorten or steady the computation.
+and its unsubscribe are), and recent moments. A start shortens the iteration and does not decide
+where it ends: a price may not depend on who was asked before.
 
 Danger: a confident but wrong model of patience is worse than a flat cost, so burden may only tire
 (monotone effects), the price is capped, and a message's send cost is charged on top of it. And a
 price that is too high hides its error: who is left in peace does not show what he would have borne.
-So people are taken to tire less than the heads believe, by `DOUBT` standard deviations.
+So people are taken to tire less than the heads believe, by `DOUBT` standard deviations, of clicking
+and of staying.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,27 +28,26 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
-from engine.burden_process import Offers, Pace, Process, choice, process, worth_of
+from engine.burden_process import Offers, Pace, Process, between, choice, process, worth_of
 from engine.catalog import Catalog
 from engine.decision import Floats, Request
 from engine.moments import Kind, Moments
 from engine.snapshot import Forecast, Snapshot
 
 DAY = 86400.0
-DOUBT = 1.0, 0.5
-"""Of what burden does to clicks and to unsubscribes. Without any, a world in which nobody tires
-loses 8 of a hundred of its optimum, without the second 4 (12 populations); half as much again of
-the first changes nothing there and nothing where people do tire.
+DOUBT = 1.0
+"""Without any, a world in which nobody tires loses 8 of a hundred of its optimum (12 populations);
+half as much again changes nothing there that can be told from noise, nor where people do tire.
 """
 KINDS = 32
 """Kinds of users along each axis, half a logit wide."""
 LOWEST = -12.0, -16.0
 """Smallest logarithm of worth and logit of an unsubscribe that make a kind of their own."""
 LEAST_WORTH = 1e-6
-ROUNDS, FIRST_ROUNDS = 2, 8
-"""Rounds of policy iteration for a known kind of user, and for one met for the first time."""
+LEAST_ROUNDS, MOST_ROUNDS = 2, 8
+"""Of policy iteration; it ends when the policy stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Outlook:
     """(N,) running mean of what a click of each user is worth."""
     half_life: float
     """Of the burden, in seconds."""
+    p0: Floats | None = None
+    """(N,) probability of the outcome without a send; None: it needs one."""
     supposed: bool = False
     """Nobody asked: these users were not met, and nothing may be remembered of them."""
 
@@ -143,10 +147,12 @@ class LearnedPatience:
 
     def _solved(self, outlook: Outlook, of: Process) -> Floats:
         """(N, G) worth of the future at every burden of the grid."""
-        there = self._tired(outlook.snapshot, of)
-        click, leave, weights = _everywhere(outlook, there, self._moments)
+        beyond = self._beyond(outlook, of)
+        click, leave, weights = _everywhere(outlook, beyond, self._moments)
         unit = np.where(outlook.value > 0, outlook.value, 1.0)[:, None]
         worth = expit(click) - (outlook.send_cost / unit)[:, None, None, :]
+        if outlook.p0 is not None:
+            worth -= expit(logit(outlook.p0)[:, None] + beyond[0])[:, :, None, None]
         if not outlook.offered.all():
             worth = np.where(outlook.offered[:, None, None, :], worth, -np.inf)
         stays = np.maximum(1.0 - self._strength * expit(leave), 0.0)
@@ -155,18 +161,29 @@ class LearnedPatience:
         starts = self._starts.setdefault(
             (of.pace, weights.size), Starts(of.grid.size, weights.size)
         )
-        values = starts.values[kinds]
-        best, sends = choice(values, offers, of)
-        known = bool(starts.known[kinds].all())
-        if known:
-            sends = starts.sends[kinds]
-        for _ in range(ROUNDS - 1 if known else FIRST_ROUNDS - 1):
+        best, sends = choice(starts.values[kinds], offers, of)
+        sends = np.where(starts.known[kinds][:, None, None], starts.sends[kinds], sends)
+        for made in range(1, MOST_ROUNDS + 1):
             values = worth_of(best, sends, offers, of)
-            best, sends = choice(values, offers, of)
-        values = worth_of(best, sends, offers, of)
+            best, better = choice(values, offers, of)
+            if made >= LEAST_ROUNDS and (better == sends).all():
+                break
+            sends = better
         if not outlook.supposed:
             starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
         return values
+
+    def _beyond(self, outlook: Outlook, of: Process) -> Floats:
+        """(2, N, G) what the grid's burdens add to both logits beyond what the own burden does.
+
+        Both sides are held monotone: a burden that is believed to do no harm must not make a
+        future without it look worse.
+        """
+        there = self._tired(outlook.snapshot, of)
+        click, leave = outlook.snapshot.burden_effect(outlook.burdens, DOUBT)
+        least = there @ between(of.grid, outlook.burdens).T
+        here = np.stack([np.minimum(click, least[0]), np.maximum(leave, least[1])])
+        return np.asarray(there[:, None, :] - here[:, :, None])
 
     def _tired(self, snapshot: Snapshot, of: Process) -> Floats:
         """(2, G) what the grid's burdens add to both logits; more of it never helps."""
@@ -178,13 +195,14 @@ class LearnedPatience:
         return known[2]
 
 
-def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floats, Floats, Floats]:
+def _everywhere(
+    outlook: Outlook, beyond: Floats, moments: Moments
+) -> tuple[Floats, Floats, Floats]:
     """Logits of click and unsubscribe, (N, G, Q, K), and the weights of the moments (Q,)."""
     snapshot, forecast = outlook.snapshot, outlook.forecast
-    here = snapshot.burden_effect(outlook.burdens, DOUBT)
-    lasting = np.stack([forecast.click, forecast.unsubscribe]) - here[:, :, None]
-    if not moments.keys:
-        return (*(lasting[:, :, None, None, :] + there[:, None, :, None, None]), np.ones(1))
+    lasting = np.stack([forecast.click, forecast.unsubscribe])
+    if not moments.keys or not moments.met:
+        return (*(lasting[:, :, None, None, :] + beyond[..., None, None]), np.ones(1))
     own = [snapshot.encoder.encode(r.context, moments.keys) for r in outlook.requests]
     lasting -= snapshot.effect(own, outlook.catalog.hashes(outlook.rows))
     rows = outlook.rows
@@ -196,7 +214,7 @@ def _everywhere(outlook: Outlook, there: Floats, moments: Moments) -> tuple[Floa
         passing = effects[:, :, place.reshape(rows.shape)]
     logits = (lasting[:, :, None, :] + passing.transpose(0, 2, 1, 3))[:, :, None]
     # The largest array there is; float32 halves its cost and rounds far below what is learned.
-    click, leave = logits.astype(np.float32) + there.astype(np.float32)[:, None, :, None, None]
+    click, leave = logits.astype(np.float32) + beyond.astype(np.float32)[..., None, None]
     number = passing.shape[1]
     return click, leave, np.full(number, 1.0 / number)
 

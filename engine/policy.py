@@ -4,7 +4,7 @@ Encode, score, price, compute the law, draw, record. One user and a thousand tak
 time and randomness are arguments, so any decision can be made again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,8 @@ from engine.valuation import Terms
 NO_RATIONS = Rations()
 CHUNK = 32
 """Users scored together: more do not fit the processor's cache."""
+MOST_SCORED = 4096
+"""Candidates scored together, padding included: the law's arrays hold some 20 KB for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,9 @@ class Policy:
     floor: float = 0.01
     """Probability shared evenly by the harmless candidates."""
     floor_harm: float = 0.05
-    """Annoyance up to which a candidate counts as harmless: to the floor and to the random arm."""
+    """Annoyance, in clicks of the user, up to which a candidate counts as harmless: to the floor
+    and to the random arm.
+    """
     half_life: float = 4 * 86400.0
     """Of the burden, in seconds."""
     trial_gap: float = 14 * 86400.0
@@ -103,8 +107,7 @@ def decide(
     `supposed`: nobody asked, and no part of the policy remembers the requests.
     """
     drawn: list[Drawn] = []
-    for start in range(0, len(requests), CHUNK):
-        part = slice(start, start + CHUNK)
+    for part in _parts([len(request.candidates) for request in requests]):
         asked = _asked(model, requests[part], states[part], now)
         scored = _scored(model, asked, supposed)
         draws = rng.random(len(asked.requests))
@@ -114,6 +117,19 @@ def decide(
             for i, decision_id in enumerate(decision_ids[part])
         ]
     return drawn
+
+
+def _parts(sizes: Sequence[int]) -> Iterator[slice]:
+    """Neighbours scored together: whoever has more candidates than `MOST_SCORED` stands alone."""
+    start, widest = 0, 0
+    for i, size in enumerate(sizes):
+        widest = max(widest, size)
+        number = i + 1 - start
+        if number > 1 and (number > CHUNK or number * widest > MOST_SCORED):
+            yield slice(start, i)
+            start, widest = i, size
+    if sizes:
+        yield slice(start, len(sizes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +232,7 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
             send_cost=send_cost + scarcity,  # later sends will have to pay for their slots too
             value=asked.usual_values,
             half_life=policy.half_life,
+            p0=p0 if policy.unprompted else None,
             supposed=supposed,
         )
     )
@@ -247,15 +264,23 @@ def _scored(model: Model, asked: _Asked, supposed: bool) -> _Scored:
         offered=asked.offered,
         tried=asked.trials,
     )
-    law = rounded(policy.explorer.probabilities(options))
-    wanted = asked.offered & (value > 0)[:, None]
-    harmless = wanted & (terms.annoyance <= policy.floor_harm)
-    law = with_floor(law, harmless, policy.floor)
-    # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
-    harmless = wanted & (terms.annoyance - scarcity <= policy.floor_harm)
-    arms = [request.arm for request in asked.requests]
-    law, abstain = as_logged(law_of_arms(law, arms, asked.offered, harmless))
+    law, abstain = _law(policy, asked, options, scarcity)
     return _Scored(options, terms, unsubscribe_cost, price, law, abstain)
+
+
+def _law(
+    policy: Policy, asked: _Asked, options: Options, scarcity: Floats
+) -> tuple[Floats, Floats]:
+    """(N, K) and (N,) what messages and silence are drawn with, each user in his arm."""
+    law = rounded(policy.explorer.probabilities(options))
+    wanted = asked.offered & (options.value > 0)[:, None]
+    # In clicks, like every price of the future: the unit of worth must not switch exploring off.
+    most = policy.floor_harm * options.value[:, None]
+    law = with_floor(law, wanted & (options.cost <= most), policy.floor)
+    # A dear slot harms nobody: what the random arm draws from must not hang on budgets' prices.
+    harmless = wanted & (options.cost - scarcity <= most)
+    arms = [request.arm for request in asked.requests]
+    return as_logged(law_of_arms(law, arms, asked.offered, harmless))
 
 
 def _record(

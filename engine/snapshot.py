@@ -133,7 +133,7 @@ class Snapshot:
             unsubscribe_deviation=np.sqrt(total[:, 1, :, _UNSUBSCRIBE_VARIANCE]),
         )
 
-    def burden_effect(self, burdens: Floats, doubt: tuple[float, float] = (0.0, 0.0)) -> Floats:
+    def burden_effect(self, burdens: Floats, doubt: float = 0.0) -> Floats:
         """(2, B) what each burden adds to the logits of click and unsubscribe, whoever the user.
 
         `doubt` is how many standard deviations less than the mean says people are taken to tire of
@@ -141,7 +141,7 @@ class Snapshot:
         """
         features = np.stack(burden_features(burdens))
         variance = np.einsum("fb,hfg,gb->hb", features, self._covariances[:, 1:, 1:], features)
-        tireless = np.array([[doubt[0]], [-doubt[1]]])
+        tireless = np.array([[doubt], [-doubt]])
         return np.asarray(self._burden @ features + tireless * np.sqrt(variance))
 
     def effect(self, contexts: Sequence[EncodedContext], messages: Hashes) -> Floats:
@@ -223,7 +223,9 @@ def to_bytes(state: State) -> bytes:
     header = {
         "format": FORMAT,
         "encoder_version": ENCODER_VERSION,
-        "scales": {k: [s.count, s.mean, s.squares] for k, s in state.encoder.scales.items()},
+        "scales": {
+            k: [s.count, s.mean, s.squares, *s.first] for k, s in state.encoder.scales.items()
+        },
         "keys": dict(state.encoder.keys),
         "contexts": state.encoder.contexts,
         "squared_length": state.encoder.squared_length,
@@ -288,7 +290,10 @@ def _parsed(header: dict[str, Any], rest: bytes) -> State:
             )
         heads.append(Learned(slots, columns.astype(np.float32), Baseline(mean, covariance)))
         start += 12 * size
-    scales = {key: Scale(*fields) for key, fields in header["scales"].items()}
+    scales = {
+        key: Scale(count, mean, squares, tuple(first))
+        for key, (count, mean, squares, *first) in header["scales"].items()
+    }
     encoder = EncoderState(
         scales,
         header["keys"],

@@ -6,6 +6,7 @@ the model as soon as the store is back.
 """
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from service.routes import (
 )
 from service.services import Services
 
+LAST_TAKING_BACK_S = 5.0
 _SLOW_COLLECTION = (50_000, 20, 20)
 """Collector thresholds: with the defaults, pauses are most of the slowest percent of requests."""
 
@@ -71,7 +73,18 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await _take_back(held)
     await held.store.close()
+
+
+async def _take_back(held: Services) -> None:
+    """What was cut off, while there is still somebody who knows it."""
+    disowned = held.decider.disowned
+    with contextlib.suppress(StoreError, TimeoutError):
+        async with asyncio.timeout(LAST_TAKING_BACK_S):
+            await disowned.take_back_all(held.clock.now())
+    if disowned:
+        logger().error("stopping with cut-off decisions not taken back", decisions=len(disowned))
 
 
 async def _warm_up(app: FastAPI, held: Services) -> None:

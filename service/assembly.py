@@ -65,6 +65,7 @@ def _patience(settings: Settings) -> Patience:
     return LearnedPatience(
         horizon=settings.horizon_s,
         gap=settings.decision_gap_s,
+        gap_after_send=settings.min_gap_s,
         most_price=settings.most_price,
         keys=keys or None,
     )

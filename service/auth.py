@@ -89,20 +89,25 @@ def configured_keys(text: str) -> dict[str, KeyRecord]:
     """Records from a setting: keys separated by blanks, each alone or as KEY=scope,scope."""
     records = {}
     for entry in text.split():
-        key, _, scopes = entry.partition("=")
+        key, equals, scopes = entry.partition("=")
         identity = key_id(key)
         if identity is None:
             raise BadInput(
                 "FORBEAR_API_KEYS holds something that is not a key; expected keys of the form "
                 "fb_<id>_<secret>, separated by blanks: correct it"
             )
-        records[identity] = KeyRecord(_sha256(key), _scopes(scopes))
+        if identity in records:
+            raise BadInput(
+                f"FORBEAR_API_KEYS holds two keys of the id {identity}; expected another id for "
+                "each, fb_<id>_<secret>: change one"
+            )
+        records[identity] = KeyRecord(_sha256(key), _scopes(scopes) if equals else tuple(Scope))
     return records
 
 
 def _scopes(text: str) -> tuple[Scope, ...]:
     try:
-        return tuple(Scope(scope) for scope in text.split(",")) if text else tuple(Scope)
+        return tuple(Scope(scope) for scope in text.split(","))
     except ValueError:
         raise BadInput(
             f"FORBEAR_API_KEYS gives the scopes {text!r}; expected some of {', '.join(Scope)}, "

@@ -1,5 +1,5 @@
-"""What a worker does besides answering: take up new models, close windows, trim the log, keep
-its keys fresh.
+"""What a worker does besides answering: take up new models, close windows, take back what was cut
+off, trim the log, keep its keys fresh.
 
 A step that fails is tried again at its next turn; the log says when trouble starts and when it
 ends, not at every turn between.
@@ -15,6 +15,7 @@ from service.store.lessons import Checkpoint
 
 REFRESH_EVERY_S = 0.5
 SWEEP_EVERY_S = 1.0
+TAKE_BACK_EVERY_S = 1.0
 RATION_EVERY_S = 1.0
 LOOK_ROUND_EVERY_S = 5.0
 TRIM_EVERY_S = 60.0
@@ -31,6 +32,9 @@ def start(held: Services) -> list[asyncio.Task[None]]:
     async def sweep() -> None:
         await held.sweeper.sweep(held.clock.now())
 
+    async def take_back() -> None:
+        await held.decider.disowned.take_back_all(held.clock.now())
+
     async def trim() -> None:
         await trim_log(held)
 
@@ -45,6 +49,7 @@ def start(held: Services) -> list[asyncio.Task[None]]:
     tasks = [
         asyncio.create_task(_repeat("refresh", REFRESH_EVERY_S, lambda: refresh(held))),
         asyncio.create_task(_repeat("look round", LOOK_ROUND_EVERY_S, look_round)),
+        asyncio.create_task(_repeat("take back", TAKE_BACK_EVERY_S, take_back)),
     ]
     if not held.clock.simulated:  # there, whatever moves the clock sweeps first; the log has
         # times of its own, which are real

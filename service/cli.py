@@ -231,6 +231,15 @@ def main() -> None:
     except ForbearError as error:
         sys.stderr.write(f"forbear: {error}\n")
         sys.exit(2)
+    except ConnectionError:
+        raise
+    except OSError as error:  # a disk that is full, a folder that is closed
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(
+            f"forbear: {where}{error.strerror or error}; expected files and a disk that can be "
+            "used: free some space, get access, or choose another place\n"
+        )
+        sys.exit(2)
 
 
 if __name__ == "__main__":

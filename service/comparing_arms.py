@@ -26,6 +26,7 @@ from engine.evaluation.report import write_whole
 from service.configuration.checking import check
 from service.configuration.command import read_bytes
 from service.configuration.document import Parts, configured
+from service.destinations import check_destination
 from service.settings import Settings
 
 
@@ -33,8 +34,8 @@ def compare_arms(
     log: Path, prices: Prices, shares: Shares | None, since: str | None, out: Path | None
 ) -> None:
     """Print the comparison, and write it to `out` as JSON if asked to."""
-    if out is not None and not out.parent.is_dir():
-        raise BadInput(f"{out} cannot be written: its folder does not exist; make it first")
+    if out is not None:
+        check_destination(out)
     arms = arm_users(log, prices, _seconds(since))
     ratio = None if shares is None else sample_ratio({a.arm: a.users for a in arms}, shares)
     found = differences(arms)

@@ -6,9 +6,7 @@ anew with the fresh catalog, up to `TRIES` times, then the answer is a recorded 
 reason `contention`. When the store or the model is out of reach, the
 answer is the unrecorded abstention `fallback`, in time.
 
-A commit that was cut off may have happened although its sender is told `fallback`. Such a decision
-is disowned: as soon as the store answers again it gets a `not_sent` event, so nothing is learned
-from a message that nobody sent. Limit: a worker that dies before that takes the memory with it.
+A commit that was cut off may have happened although its sender is told `fallback`; see `disowning`.
 """
 
 import asyncio
@@ -34,6 +32,7 @@ from engine.rationing import Rations
 from engine.rules import with_tolerance
 from service.answers import answer_body, fallback_body
 from service.clock import Clock
+from service.disowning import Disowned
 from service.live import Live
 from service.problems import Kind, Problem
 from service.rationing import Lack, Rationing
@@ -42,8 +41,6 @@ from service.store.protocol import (
     Commit,
     Committed,
     Conflict,
-    Event,
-    EventType,
     Idempotency,
     Replayed,
     Store,
@@ -54,7 +51,10 @@ from service.sweeping import Sweeper
 from service.terms import Terms
 
 TRIES = 3
-MOST_DISOWNED = 10_000
+MORE_TIME_EVERY = 100
+"""A batch gets its timeout once more for each so many questions."""
+MOST_AHEAD_S = 5.0
+"""How far the clock of another worker may be ahead for its grants to be used here at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Decider:
         self._sweeper = sweeper
         self._rationing = rationing
         self._rng = rng or np.random.default_rng()
-        self._disowned: list[Commit] = []
+        self.disowned = Disowned(store)
 
     @property
     def _terms(self) -> Terms:
@@ -119,8 +119,11 @@ class Decider:
         now = self._clock.arrival(latest)
         answers: dict[int, Answer] = {}
         try:
-            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // 100)):
+            if self._clock.simulated:
                 await self._catch_up(now)
+            async with asyncio.timeout(self._terms.timeout * (1 + len(asks) // MORE_TIME_EVERY)):
+                if self.disowned:
+                    await self.disowned.take_back(now)
                 for wave in _waves(asks):
                     await self._decide_wave(asks, wave, now, answers)
         except (StoreError, TimeoutError):
@@ -144,12 +147,11 @@ class Decider:
         return drawn.decision
 
     async def _catch_up(self, now: float) -> None:
-        """What must happen before the next decision: take back the disowned, close windows."""
-        if self._disowned:
-            await self._take_back(now)
-        if self._clock.simulated and self._sweeper.needed(now):
+        """What a jump of simulated time left to do: for days of it, more than a decision's time."""
+        await self.disowned.take_back_all(now)  # before they are taught
+        if self._sweeper.needed(now):
             await self._sweeper.sweep(now)
-        if self._clock.simulated and self._rationing.due(now):
+        if self._rationing.due(now):
             await self._rationing.refresh(now)
 
     async def _decide_wave(
@@ -171,7 +173,6 @@ class Decider:
                 return
             users = await self._attempt(asks, users, self._model(), now, answers)
             if users and self._model().rations.budgets:
-                now = max(now, self._clock.now())  # a grant holds from its own time on
                 users = await self._read_again(asks, list(users))
         await self._give_up(asks, users, now, answers)
 
@@ -191,9 +192,11 @@ class Decider:
     ) -> dict[int, StoredUser]:
         """Score, draw and commit; returns the users whose state had changed, with the new one."""
         places = list(users)
+        now = _after_grants(users.values(), now)
         requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         if await self._rationing.fetch(model.rations, _lacking(model.rations, requests), now):
             users = await self._read_again(asks, places)
+            now = _after_grants(users.values(), now)
             requests = [_request(asks[i], users[i], model, self._terms, now) for i in places]
         drawn = decide(
             model,
@@ -238,7 +241,7 @@ class Decider:
         try:
             return await self._store.commit(commits)
         except (StoreError, asyncio.CancelledError):
-            self._disown(commits)
+            self.disowned.add(commits)
             raise
 
     async def _give_up(
@@ -312,6 +315,7 @@ class Decider:
             if ask.deferred and chosen is not None
             else None,
             gain_event="conversion" if model.policy.unprompted else "click",
+            value=decision.value,
             idempotency=ask.idempotency,
             catalog_version=model.catalog.version,
             charges=model.rations.charges(decision.candidates, decision.action)
@@ -319,18 +323,15 @@ class Decider:
             else (),
         )
 
-    def _disown(self, commits: Iterable[Commit]) -> None:
-        """Remember sends that may have been stored although their sender never hears of them."""
-        sends = [commit for commit in commits if commit.action is not None]
-        self._disowned = (self._disowned + sends)[-MOST_DISOWNED:]
 
-    async def _take_back(self, now: float) -> None:
-        commits, self._disowned = self._disowned, []
-        try:
-            await self._store.record_events([_not_sent(commit, now) for commit in commits])
-        except (StoreError, asyncio.CancelledError):
-            self._disown(commits)
-            raise
+def _after_grants(users: Iterable[StoredUser], now: float) -> float:
+    """A time that the users' allowances cover.
+
+    A grant holds from its own time on, and another question, perhaps of a worker whose clock is
+    ahead, may have fetched it after this one had arrived.
+    """
+    grants = [held.since for user in users for held in user.allowances.values()]
+    return max([now, *(since for since in grants if since <= now + MOST_AHEAD_S)])
 
 
 def _waves(asks: Sequence[Ask]) -> list[list[int]]:
@@ -384,17 +385,8 @@ def _lacking(rations: Rations, requests: Sequence[Request]) -> dict[int, dict[st
 
 
 def _state(user: StoredUser) -> UserState:
-    return UserState(user.burden, user.burden_at, user.last_send_at, user.first_seen_at)
-
-
-def _not_sent(commit: Commit, now: float) -> Event:
-    return Event(
-        event_id=f"disowned-{commit.decision_id}",
-        type=EventType.NOT_SENT,
-        user_id=commit.user_id,
-        now=now,
-        at=now,
-        decision_id=commit.decision_id,
+    return UserState(
+        user.burden, user.burden_at, user.last_send_at, user.first_seen_at, user.mean_value
     )
 
 

@@ -27,6 +27,7 @@ from engine.evaluation.readers.mapped import Columns, mapped_log
 from engine.evaluation.readers.open_bandit import open_bandit
 from engine.evaluation.settings import Settings
 from engine.evaluation.specs import policy_of
+from service.destinations import check_destination
 
 GATE_CLOSED = 3
 READERS: Mapping[str, Callable[[Path], Log]] = {
@@ -38,6 +39,8 @@ READERS: Mapping[str, Callable[[Path], Log]] = {
     "open-bandit-women": partial(open_bandit, items=46),
 }
 """Public data sets; each reader's text says where to get the file."""
+OUTCOMES = {"click", "unsubscribe", "conversion"}
+"""Roles of a column that says what came of a decision."""
 FORMATS = ("decision-log", *READERS)
 
 
@@ -58,8 +61,8 @@ class Question:
 def evaluate(asked: Question, html: Path | None, json: Path | None, *, judge: bool) -> int:
     """Print the comparison and write what was asked for; the exit code."""
     for path in (html, json):
-        if path is not None and not path.parent.is_dir():
-            raise BadInput(f"{path} cannot be written: its folder does not exist; make it first")
+        if path is not None:
+            check_destination(path)
     log = read_log(asked)
     comparison, names = _compared(log, asked)
     sys.stdout.write(report.table(comparison))
@@ -109,6 +112,11 @@ def columns_of(given: Sequence[str], features: tuple[str, ...]) -> Columns:
         raise BadInput(
             f"no column was named for {' and '.join(sorted(missing))}; add --column "
             f"{min(missing)}=..., without which nothing can be weighted"
+        )
+    if not OUTCOMES & set(roles):
+        raise BadInput(
+            "no column was named for an outcome; add --column click=..., unsubscribe=... or "
+            "conversion=..., without which there is nothing to compare"
         )
     return Columns(**roles, target_prefixes=targets, features=features)
 

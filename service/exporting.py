@@ -4,7 +4,7 @@ JSON Lines, or Parquet where the file is called so (DuckDB writes it; extra `eva
 become keyed pseudonyms. Labels are null while a decision is open. A resolved one has both: an
 abstention came to nothing, and a send whose user left by another send's doing did not make him
 leave; without labels such rows would be dropped, and a log of some of the decisions cannot be
-evaluated. The file is written whole or not at all.
+evaluated. The file is written whole or not at all, and is on disk before anything is trimmed.
 
 Limit: labels of one shard at a time are held in memory, a 64th of the log.
 """
@@ -12,6 +12,7 @@ Limit: labels of one shard at a time are held in memory, a 64th of the log.
 import hashlib
 import hmac
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engine.errors import BadInput
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from service.clock import SystemClock
+from service.destinations import check_destination
 from service.outcomes import Outcomes
 from service.serving import use_store
 from service.settings import Settings
@@ -32,11 +35,12 @@ SUFFIXES = (".jsonl", ".parquet")
 
 def export(settings: Settings, path: Path, *, trim: bool) -> None:
     """Write the log to `path`; with `trim`, then drop what was written and can change no more."""
-    if path.suffix not in SUFFIXES or not path.parent.is_dir():
+    if path.suffix not in SUFFIXES:
         raise BadInput(
-            f"{path} cannot be written to; expected a file in an existing folder whose name ends "
-            f"in {' or '.join(SUFFIXES)}: choose another"
+            f"{path} cannot be written to; expected a name that ends in {' or '.join(SUFFIXES)}: "
+            "choose another"
         )
+    check_destination(path)
     if path.suffix == ".parquet":
         _duckdb()
     use_store(settings, lambda store: _export(store, settings, path, trim=trim))
@@ -56,7 +60,7 @@ async def _export(store: Store, settings: Settings, path: Path, *, trim: bool) -
         if path.suffix == ".parquet":
             _to_parquet(lines, path)
         else:
-            lines.replace(path)
+            _put_in_place(lines, path)
     finally:
         lines.unlink(missing_ok=True)
     print(f"{written} decisions were written to {path}.")
@@ -91,6 +95,22 @@ def pseudonym(secret: bytes, user_id: str) -> str:
     return hmac.digest(secret, user_id.encode(), hashlib.sha256).hex()[:32]
 
 
+def _put_in_place(written: Path, path: Path) -> None:
+    """Under its name only once its content is on disk; on return the name is too."""
+    _to_disk(written)
+    written.replace(path)
+    _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
+    """Of a file its content, of a folder its names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _duckdb() -> Any:
     try:
         import duckdb
@@ -103,10 +123,16 @@ def _duckdb() -> Any:
 
 
 def _to_parquet(lines: Path, path: Path) -> None:
+    duckdb = _duckdb()
     partial = path.with_name(f".{path.name}.parquet.partial")
     try:
-        read = _duckdb().read_json(str(lines), format="newline_delimited", sample_size=-1)
+        read = duckdb.read_json(str(lines), format="newline_delimited", columns=dict(RECORD_TYPES))
         read.write_parquet(str(partial))
-        partial.replace(path)
+        _put_in_place(partial, path)
+    except duckdb.Error as error:
+        raise BadInput(
+            f"{path} cannot be written ({str(error).splitlines()[0]}): free some space, or choose "
+            "another place"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)

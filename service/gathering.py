@@ -4,11 +4,16 @@ One decision in numpy is mostly the overhead of its two hundred calls; thirty at
 more than three. So single questions that reach the worker within one turn of its event loop go to
 the decider as one batch: under load the turns are long and the batches grow, alone a question waits
 for nobody. Answers are the same as one by one, up to the rounding of a float32.
+
+A large batch gets more time than a single question, so what is gathered is sent in batches small
+enough to be answered by the deadline of each question in them.
 """
 
 import asyncio
 
-from service.deciding import Answer, Ask, Decider
+from service.deciding import MORE_TIME_EVERY, Answer, Ask, Decider
+
+MOST = MORE_TIME_EVERY - 1
 
 
 class Gathering:
@@ -29,10 +34,11 @@ class Gathering:
         return await answer
 
     def _send(self) -> None:
-        batch, self._waiting = self._waiting, []
-        task = asyncio.create_task(self._answer(batch))
-        self._batches.add(task)  # the event loop alone would let it be collected
-        task.add_done_callback(self._batches.discard)
+        waiting, self._waiting = self._waiting, []
+        for start in range(0, len(waiting), MOST):
+            task = asyncio.create_task(self._answer(waiting[start : start + MOST]))
+            self._batches.add(task)  # the event loop alone would let it be collected
+            task.add_done_callback(self._batches.discard)
 
     async def _answer(self, batch: list[tuple[Ask, asyncio.Future[Answer]]]) -> None:
         try:

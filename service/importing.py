@@ -6,11 +6,11 @@ from pathlib import Path
 from engine.errors import BadInput
 from engine.rules import TAG
 from service.clock import SystemClock
+from service.person import LONGEST_ID
 from service.serving import use_store
 from service.settings import Settings
 from service.store.protocol import Store
 
-LONGEST_ID = 256
 AT_ONCE = 1000
 
 

@@ -13,7 +13,7 @@ clock except to pace itself.
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from engine.errors import StoreError
@@ -30,7 +30,9 @@ from service.store.protocol import (
 LEASE_S = 5.0
 RETRY_S = 1.0
 MOST_PER_SHARD = 500
-"""Lessons of one shard in one round: a round must end well within the lease."""
+"""Lessons of one shard in one round."""
+RENEW_AFTER = 500
+"""Lessons: a round of a backlog takes longer than the lease, so it is renewed on the way."""
 
 Positions = tuple[str, ...]
 START: Positions = ("0-0",) * SHARDS
@@ -73,13 +75,16 @@ async def entries_between(
     ]
 
 
-def apply(learner: Learner, shards: Sequence[Sequence[StreamEntry]]) -> int:
-    """Apply a round's lessons in their one order; how many."""
+def in_order(shards: Sequence[Sequence[StreamEntry]]) -> list[StreamEntry]:
+    """A round's lessons in their one order."""
     # The sort is stable: lessons of one decision, which share a shard, stay in order of their ids.
-    entries = sorted((entry for shard in shards for entry in shard), key=_shuffling)
+    return sorted((entry for shard in shards for entry in shard), key=_shuffling)
+
+
+def apply(learner: Learner, entries: Iterable[StreamEntry]) -> None:
+    """Apply lessons one after the other."""
     for entry in entries:
         learner.learn(as_lesson(entry))
-    return len(entries)
 
 
 def _shuffling(entry: StreamEntry) -> str:
@@ -110,7 +115,7 @@ class Rounds:
             self._learner = Learner(self._priors, from_bytes(blob))
         if self._at.cut is not None:
             shards = await self._whole(self._at.positions, self._at.cut)
-            await self._commit(self._at.cut, apply(self._learner, shards))
+            await self._commit(self._at.cut, await self._apply(shards))
 
     async def step(self) -> int:
         """One round; how many lessons it applied, 0 when there was nothing new."""
@@ -126,7 +131,15 @@ class Rounds:
             return 0
         if not await self._store.fix_cut(self._epoch, cut):
             raise Superseded
-        return await self._commit(cut, apply(self._learner, shards))
+        return await self._commit(cut, await self._apply(shards))
+
+    async def _apply(self, shards: Sequence[Sequence[StreamEntry]]) -> int:
+        """Apply a round's lessons and keep the lease meanwhile; how many they were."""
+        entries = in_order(shards)
+        for start in range(0, len(entries), RENEW_AFTER):
+            await self.renew()
+            apply(self._learner, entries[start : start + RENEW_AFTER])
+        return len(entries)
 
     async def _whole(self, after: Positions, until: Positions) -> list[list[StreamEntry]]:
         return await entries_between(self._store, after, until, MOST_PER_SHARD + 1)

@@ -2,12 +2,15 @@
 
 Plain ASGI, because a middleware that wraps the request and response objects triples the cost of a
 request. The size is checked against Content-Length, and counted again as the bytes arrive, since a
-body sent in chunks names no length.
+body sent in chunks names no length. Those who watch the worker always get through: a worker that is
+busy is alive, and its numbers matter most then.
 """
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import RETRY_SOON, Kind, Problem, Refused
+
+_WATCHING = ("/livez", "/readyz", "/metrics")
 
 
 class Limits:
@@ -24,7 +27,7 @@ class Limits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        if self._requests >= self._max_requests:
+        if self._requests >= self._max_requests and scope["path"] not in _WATCHING:
             await self._too_many().response(RETRY_SOON)(scope, receive, send)
             return
         if _content_length(scope) > self._max_body_bytes:

@@ -24,6 +24,11 @@ _RECORDS: list[Record] = [
     if isinstance(record, type) and issubclass(record, msgspec.Struct)
     if record is not msgspec.Struct
 ]
+_BATCHES: list[tuple[Record, str, Record]] = [
+    (schemas.DecisionBatch, "decisions", schemas.DecisionRequest),
+    (schemas.EventBatch, "events", schemas.EventRequest),
+]
+"""Decoded item by item, so that a bad one does not sink the others; the batch sees raw JSON."""
 _PROBLEM: Json = {
     "description": "A problem: what was given, what was expected, what to do.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="ProblemObject")}}},
@@ -84,6 +89,8 @@ def _whole(app: FastAPI) -> Json:
         title=app.title, version=app.version, summary=app.summary, routes=app.routes
     )
     _, records = msgspec.json.schema_components(_RECORDS, ref_template=_REF)
+    for batch, items, item in _BATCHES:
+        records[batch.__name__]["properties"][items]["items"] = reference(item)
     components = whole.setdefault("components", {})
     components["schemas"] = records
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}

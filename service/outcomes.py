@@ -4,6 +4,7 @@ Labels say what a decision brought: they are what is learned and what policies a
 comparison of arms needs what came of the *user*, by whatever cause: a user of the holdout can buy
 and leave too, and no decision of his was a send that it could be credited to. So an unsubscribe,
 and a conversion that names no decision, also stand with the user's latest decision before it.
+Whether they came in time for a label makes no difference here: in the holdout nothing has a window.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ class Outcomes:
             if found:
                 found.status, found.click = entry.status, entry.click
                 found.unsubscribe = entry.unsubscribe
-        elif entry.type == EventType.CONVERSION and entry.status == "accepted":
+        elif entry.type == EventType.CONVERSION:
             self._converted(entry)
         elif entry.type in (EventType.UNSUBSCRIBE, EventType.SUBSCRIBE):
             self._came_or_went(entry)

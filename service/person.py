@@ -9,9 +9,28 @@ from typing import Any
 
 from engine.burden import decayed
 from engine.consent import Consent
+from engine.errors import BadInput
 from service.outcomes import Outcomes
 from service.routes.answering import time_text, time_text_or_null
 from service.store.protocol import LogEntry, Store, StoredUser
+
+LONGEST_ID = 256
+
+
+def checked_id(user_id: str) -> str:
+    """A user id as it can be in the store; `BadInput` for any other."""
+    try:
+        user_id.encode()
+    except UnicodeEncodeError:
+        raise BadInput(
+            f"the user id {user_id!r} is not UTF-8; expected the id that the requests had: "
+            "correct it"
+        ) from None
+    if not 1 <= len(user_id) <= LONGEST_ID:
+        raise BadInput(
+            f"the user id has {len(user_id)} characters; expected 1 to {LONGEST_ID}: correct it"
+        )
+    return user_id
 
 
 async def everything(store: Store, user_id: str, now: float, half_life_s: float) -> dict[str, Any]:
@@ -40,6 +59,7 @@ def _state(user: StoredUser, now: float, half_life_s: float) -> dict[str, Any]:
         "decisions": user.decisions,
         "sends": user.sends,
         "clicks": user.clicks,
+        "mean_value": user.mean_value,
         "recent_sends": [
             {"at": time_text(send.at), "message": send.message or None, "tags": list(send.tags)}
             for send in user.history

@@ -3,7 +3,7 @@
 import json
 
 from service.clock import SystemClock
-from service.person import everything
+from service.person import checked_id, everything
 from service.serving import use_store
 from service.settings import Settings
 from service.store.protocol import Store
@@ -11,6 +11,7 @@ from service.store.protocol import Store
 
 def export_user(settings: Settings, user_id: str) -> None:
     """Print everything that is stored about one user, as JSON."""
+    checked_id(user_id)
 
     async def show(store: Store) -> None:
         now = SystemClock().now()
@@ -22,6 +23,7 @@ def export_user(settings: Settings, user_id: str) -> None:
 
 def erase_user(settings: Settings, user_id: str) -> None:
     """Delete everything that leads back to one user, and say what it was."""
+    checked_id(user_id)
 
     async def erase(store: Store) -> None:
         erased = await store.erase(user_id, SystemClock().now())

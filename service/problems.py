@@ -134,13 +134,25 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     kind = _BY_STATUS.get(error.status_code, Kind.INTERNAL_ERROR)
-    return Problem(kind, _framework_sentence(kind, request, error)).response(error.headers)
+    headers = error.headers
+    if kind is Kind.METHOD_NOT_ALLOWED:
+        headers = {"Allow": _allowed(request, error)}
+    return Problem(kind, _framework_sentence(kind, request, error)).response(headers)
+
+
+def _allowed(request: Request, error: HTTPException) -> str:
+    """Every method of this address; the framework names those of its first route alone."""
+    path = getattr(request.scope.get("route"), "path_format", "")
+    published = request.app.openapi()["paths"].get(path)
+    if published:
+        return ", ".join(sorted(method.upper() for method in published))
+    return (error.headers or {}).get("Allow", "GET, HEAD")  # the latter of the static files
 
 
 def _framework_sentence(kind: Kind, request: Request, error: HTTPException) -> str:
     if kind is Kind.NOT_FOUND:
         return "There is nothing at this address; /docs lists every address there is."
     if kind is Kind.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "other methods")
+        allowed = _allowed(request, error)
         return f"{request.method} was sent to an address that answers {allowed}; use one of those."
     return _sentence(error.detail)

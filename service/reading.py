@@ -62,9 +62,10 @@ _unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 def read(body: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T]) -> T:
     """The decoded body; raises `Refused` with a sentence."""
     try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise Refused(Kind.INVALID_REQUEST, complaint(error, bytes(body))) from None
+        try:
+            return decoder.decode(body)
+        except msgspec.ValidationError as error:  # what comes after it may not even be JSON
+            raise Refused(Kind.INVALID_REQUEST, complaint(error, bytes(body))) from None
     except _unreadable as error:
         raise Refused(Kind.MALFORMED_BODY, complaint(error, bytes(body))) from None
 

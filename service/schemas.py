@@ -105,7 +105,7 @@ class EventRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """One piece of feedback."""
 
     event_id: Name
-    """Chosen by the sender; the same id of the same user counts once."""
+    """Chosen by the sender; the same id of the same type and user counts once."""
     type: EventType
     user_id: UserId
     decision_id: Name | None = None

@@ -1,20 +1,19 @@
 """Running the parts: one API worker, one learner, or everything one machine needs.
 
 `forbear serve` starts the bundled server (unless REDIS_URL names another), then the learner, then
-the API workers, which share one listening socket, and ends them in the reverse order.
+the API workers, which share one listening socket, and ends them in the reverse order. A first start
+with a store that cannot be used ends with a sentence; after that every part waits for a store that
+is away, also one that was started anew.
 """
 
 import asyncio
 import contextlib
-import os
-import secrets
 import signal
 import socket
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 import uvloop
@@ -24,11 +23,13 @@ from engine.errors import BadInput
 from service import learner, logs, supervisor
 from service.app import create_app
 from service.assembly import assemble, open_store, priors
-from service.auth import ensure_first_key
+from service.auth import configured_keys, ensure_first_key
 from service.configuration.checking import check
 from service.configuration.command import read_bytes
+from service.late_store import late_store
 from service.metrics import SHARED_DIRECTORY
 from service.settings import Settings
+from service.store.data_dir import is_prepared, kept_secret
 from service.store.embedded import Server, start_server
 from service.store.protocol import Store
 
@@ -59,20 +60,11 @@ def with_server(settings: Settings) -> Iterator[Place]:
         return
     server = start_server(settings.data_dir)
     try:
-        key = settings.pseudonym_key or SecretStr(_kept_secret(settings.data_dir / "pseudonym_key"))
+        key = settings.pseudonym_key or SecretStr(kept_secret(settings.data_dir))
         complete = {"redis_url": SecretStr(server.url), "pseudonym_key": key}
         yield Place(settings.model_copy(update=complete), server)
     finally:
         server.stop()
-
-
-def _kept_secret(path: Path) -> str:
-    """The secret in a file that only its owner can read, made at first use."""
-    with contextlib.suppress(FileExistsError):
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-    return path.read_text()
 
 
 def run_api(settings: Settings, fd: int | None) -> None:
@@ -84,17 +76,17 @@ def run_api(settings: Settings, fd: int | None) -> None:
 
 
 async def _serve_api(settings: Settings, listening: socket.socket) -> None:
-    held = assemble(settings, await open_store(settings))
-    config = uvicorn.Config(
-        create_app(held),
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
-    await uvicorn.Server(config).serve(sockets=[listening])
+    async with late_store(lambda: open_store(settings)) as store:
+        config = uvicorn.Config(
+            create_app(assemble(settings, store)),
+            http="httptools",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        await uvicorn.Server(config).serve(sockets=[listening])
 
 
 def run_learner(settings: Settings) -> None:
@@ -108,16 +100,19 @@ async def _learn(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    store = await open_store(settings)
-    try:
-        pace = learner.Pace(interval=settings.publish_interval_s)
+    pace = learner.Pace(interval=settings.publish_interval_s)
+    async with late_store(lambda: open_store(settings)) as store:
         await learner.run(store, priors(settings), pace, stop)
-    finally:
-        await store.close()
 
 
 def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> None:
-    """Open the store, use it, close it."""
+    """Open the store, use it, close it; `BadInput` where it would have to be made first."""
+    if settings.redis_url is None and not is_prepared(settings.data_dir):
+        raise BadInput(
+            f"{settings.data_dir.absolute()} is no data directory; expected the one that `forbear "
+            "serve` makes at its first start: start it, go to the folder it was started in, or "
+            "name its data directory in FORBEAR_DATA_DIR; nothing was done"
+        )
 
     async def opened(settings: Settings) -> None:
         store = await open_store(settings)
@@ -133,7 +128,10 @@ def use_store(settings: Settings, use: Callable[[Store], Awaitable[None]]) -> No
 def run_all(settings: Settings) -> int:
     """Server, learner and API workers together; the exit code."""
     logs.configure(settings.log_level)
-    if settings.config is not None:  # a mistake is told before anything is started
+    # A mistake is told before anything is started.
+    if settings.api_keys is not None:
+        configured_keys(settings.api_keys.get_secret_value())
+    if settings.config is not None:
         check(read_bytes(settings.config), settings.config.name)
     listening = listen(settings)
     with _shared_metrics(settings) as shared, with_server(settings) as place:
@@ -160,17 +158,18 @@ def _children(
         supervisor.Child(f"api-{number}", answer, API) for number in range(place.settings.workers)
     ]
     if place.server is not None:
-        again = supervisor.already_running(
-            place.server, lambda: start_server(place.settings.data_dir)
-        )
+        again = supervisor.already_running(place.server, place.server.start_again)
         children.append(supervisor.Child("server", again, SERVER))
     return children
 
 
 def listen(settings: Settings) -> socket.socket:
     """A listening socket at the configured address; `BadInput` where it cannot be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), backlog=BACKLOG)
+        listening = socket.create_server(
+            (settings.host, settings.port), family=family, backlog=BACKLOG
+        )
     except OSError as error:
         raise BadInput(
             f"FORBEAR_HOST {settings.host}, FORBEAR_PORT {settings.port} cannot be listened on "
@@ -202,6 +201,7 @@ def _announce(settings: Settings, listening: socket.socket) -> None:
 
     key = asyncio.run(first_key())
     host, port = listening.getsockname()[:2]
-    print(f"Forbear listens on http://{host}:{port} (documentation: /docs)", flush=True)
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    print(f"Forbear listens on http://{place} (documentation: /docs)", flush=True)
     if key is not None:
         print(f"API key with every scope, shown this once: {key}", flush=True)

@@ -111,8 +111,8 @@ class Settings(BaseSettings):
     horizon_s: Seconds = Field(
         90 * DAY, description="Learned patience: how far ahead a user's value counts."
     )
-    decision_gap_s: Seconds = Field(
-        DAY, description="Learned patience: the mean time between two decisions about a user."
+    decision_gap_s: Seconds = Field(  # far below any half-life a step would round to nothing
+        DAY, ge=1, description="Learned patience: the mean time between two decisions about a user."
     )
     most_price: Worth = Field(
         1.0, description="Learned patience: the most that one send may cost in clicks to come."
@@ -146,7 +146,8 @@ class Settings(BaseSettings):
         0.01, ge=0, le=0.5, description="Probability shared among harmless candidates."
     )
     floor_harm: Worth = Field(
-        0.05, description="Annoyance from which on a candidate gets no part of the floor."
+        0.05,
+        description="Annoyance in clicks up to which the floor and the random arm take a message.",
     )
     click_base_rate: Rate = Field(0.02, description="Click rate believed before any data.")
     unsubscribe_base_rate: Rate = Field(

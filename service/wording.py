@@ -6,7 +6,7 @@ of a map was bad, and this file looks again to name it.
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -15,6 +15,7 @@ from service.store.protocol import EventType
 
 _AT = re.compile(r"^(?P<what>.*?)(?: - at (?P<key>`key` in )?`\$\.?(?P<path>.*)`)?$", re.DOTALL)
 _TIME = "expected a time with its offset, such as 2026-11-22T10:00:00Z"
+_NAME: Final = "1 to 64 letters, digits, dots, hyphens or underscores"
 _KINDS: Final = {
     "str": "a string",
     "int": "an integer",
@@ -52,10 +53,6 @@ _RULES: Final[list[tuple[re.Pattern[str], Callable[[str, re.Match[str]], str]]]]
         lambda where, m: f"{where} has a wrong length; expected {_kinds(m[1])} of length {m[2]}",
     ),
     (
-        re.compile(r"Expected `(.*)` matching regex"),
-        lambda where, _: f"{where} is not written as expected; see /docs and correct it",
-    ),
-    (
         re.compile(r"Expected `(.*)` ([<>]=? .*)"),
         lambda where, m: f"{where} is out of range; expected {_kinds(m[1])} {m[2]}: correct it",
     ),
@@ -83,10 +80,21 @@ def complaint(error: Exception, body: bytes) -> str:
     found = _AT.match(str(error))
     what = found["what"] if found else str(error)
     where = _where(found, body) if found else "The JSON value"
+    if found and "matching regex" in what:
+        return _misspelt(where, found["path"] or "", body)
     for pattern, sentence in _RULES:
         if match := pattern.match(what):
             return f"{sentence(where, match)}."
     return f"{where} cannot be used ({what}); see /docs and correct it."
+
+
+def _misspelt(where: str, path: str, body: bytes) -> str:
+    """A name in the wrong letters; inside lists and objects it is not looked up again."""
+    given = msgspec.json.decode(body, type=dict[str, Any]).get(path)
+    said = f"is {given[:80]!r}" if isinstance(given, str) else "is not a name that can be used"
+    zone = path.endswith("time_zone")
+    expected = "an IANA time zone such as Europe/Berlin" if zone else _NAME
+    return f"{where} {said}; expected {expected}: correct it."
 
 
 def _kinds(types: str) -> str:

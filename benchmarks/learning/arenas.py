@@ -2,7 +2,9 @@
 
 One seed draws the population and every chance event in it, so twenty seeds are twenty populations;
 all policies of one seed meet the same one. The length stays 120 days: a price of patience is about
-the future, and a shorter one is another problem. The number of users is what is cut.
+the future, and a shorter one is another problem. The number of users is what is cut. What a price
+of patience is worth, and what it costs where there is nothing to price, is also asked at the
+worlds' own size: it is learned from who leaves, and of 150 users hardly anybody does.
 """
 
 from collections.abc import Callable, Mapping
@@ -41,6 +43,8 @@ def quarter(world: str) -> Arena:
     return Arena(world, 150)
 
 
+OWN_SIZE: Final = "full size"
+OWN_CAST: Final = ("never", "oracle-flat", "forbear-rho1", "forbear-rho1-unpriced")
 TENTH: Final = "a tenth of the size, so that slow peers can take part"
 SMALL_CAST: Final = (
     *("never", "oracle-flat", "flat-tuned", "threshold", "vw-squarecb", "mabwiser-lints"),
@@ -49,12 +53,17 @@ SMALL_CAST: Final = (
 )
 
 ARENAS: Final[dict[str, Arena]] = {
-    "patience": Arena("patience", 600, mark="full size"),
+    "patience": Arena("patience", 600, mark=OWN_SIZE),
     "patience_slow": Arena("patience", 150, options={"half_life": 8.0}, mark="half-life 8 days"),
     **{name: quarter(name) for name in WORLDS if name != "patience"},
     "rare_events": Arena("rare_events", 300, mark="300 of 3000 users"),
     "irregular": Arena("irregular", 75, mark="75 users, two decisions a day each"),
     "many_messages": Arena("many_messages", 60, mark="60 users"),
+    "patience_slow_full": Arena(
+        "patience", 600, options={"half_life": 8.0}, mark=f"{OWN_SIZE}, half-life 8", cast=OWN_CAST
+    ),
+    "no_fatigue_full": Arena("no_fatigue", 600, mark=OWN_SIZE, cast=OWN_CAST),
+    "hidden_types_full": Arena("hidden_types", 600, mark=OWN_SIZE, cast=OWN_CAST),
     "patience_tenth": Arena("patience", 60, mark=TENTH, cast=SMALL_CAST),
     "momentary_tenth": Arena("momentary", 60, mark=TENTH, cast=SMALL_CAST),
 }
@@ -62,7 +71,7 @@ ARENAS: Final[dict[str, Arena]] = {
 FULL: Final[dict[str, Arena]] = {
     name: Arena(arena.world, 3000 if arena.world == "rare_events" else 600, options=arena.options)
     for name, arena in ARENAS.items()
-    if arena.mark != TENTH
+    if not arena.cast
 }
 """Learning takes data: with four times the users everybody gets a larger share of the optimum."""
 

@@ -5,7 +5,7 @@ compares each with a reference on the same rows.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.errors import BadInput
 from engine.evaluation import estimates as est
@@ -81,6 +81,10 @@ def compare_shards(
         return _observational(log, names, against)
     if any(shard.arms != log.arms for shard in shards):
         raise BadInput("the shards name different arms, expected those of one log, in one order")
+    # What a shard with few abstentions does not show is known from the others.
+    seen = frozenset[str]().union(*(shard.unprompted for shard in shards))
+    shards = [replace(shard, unprompted=seen) for shard in shards]
+    log = shards[0]
     place = None if against is None else names.index(against)
     totals = totals_of(shards, policies, settings, progress or silent, spread, place)
     return _scored(log, names, settings, against, totals)

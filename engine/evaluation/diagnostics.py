@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from engine.evaluation.estimates import Estimate, standard_error
+from engine.evaluation.estimates import Estimate, event_error, standard_error
 from engine.evaluation.sums import ONE, PolicySums, W, column
 
 WRONG_WEIGHTS = "wrong propensities, wrong join or lost rows"
@@ -63,10 +63,11 @@ class Diagnostics:
 
 
 def diagnose(sums: PolicySums, policy: int, estimate: Estimate, rare: bool) -> Diagnostics:
-    """Diagnostics of one policy; `rare` outcomes are 0/1 and counted in effective events."""
+    """Diagnostics of one policy; `rare` outcomes are events, and counted in effective events."""
     n, sum_w, sum_w2 = sums.n, sums.total(policy, W), sums.product(policy, W, W)
     mean = sum_w / n
     total_wr = float(sums.weight_bins[policy, 1].sum())
+    events = effective_events(estimate.value, event_error(sums, policy))
     return Diagnostics(
         rows=n,
         mean_w=mean,
@@ -77,9 +78,7 @@ def diagnose(sums: PolicySums, policy: int, estimate: Estimate, rare: bool) -> D
         top_row_w=float(sums.max_w[policy]) / sum_w if sum_w > 0.0 else 1.0,
         top_row_wr=float(sums.max_wr[policy]) / total_wr if total_wr > 0.0 else 0.0,
         top_percent=top_share(sums, policy),
-        events=effective_events(estimate.value, standard_error(sums, estimate))
-        if rare
-        else float("nan"),
+        events=events if rare else float("nan"),
         unlogged=float(sums.unlogged[policy]) / n,
         law_known=sums.law_rows == n,
         sure_rows=float(sums.sure[policy]) / n,

@@ -127,6 +127,16 @@ def standard_error(sums: PolicySums, estimate: Estimate) -> float:
     return sqrt(max(0.0, square) * n / (n - 1.0)) / n
 
 
+def event_error(sums: PolicySums, policy: int) -> float:
+    """Row-wise standard error of IPS of events of size 1, from w^2 r where others have (w r)^2.
+
+    An event that m rows share is then one event and not m, which independent m-ths would be.
+    """
+    n = sums.n
+    square = sums.product(policy, WE, WR) - sums.total(policy, WR) ** 2 / n
+    return sqrt(max(0.0, square) / (n * (n - 1.0)))
+
+
 def clustered_error(users: UserSquares, estimate: Estimate, n: float) -> float:
     """Standard error when only users are independent: sqrt(G/(G-1) sum_g S_g^2) / n."""
     if users.groups < 2:
@@ -189,7 +199,7 @@ def _gap_side(
         gap_column(sums.policies, policy, side + part, sums.priced) for part in (MORE, MORE_R)
     )
     y = float(sums.gram[ONE, earned]) / n
-    square = float((sums if users is None else users).gram[earned, earned])
+    square = float(sums.gram[weight, earned] if users is None else users.gram[earned, earned])
     total = float(sums.gram[ONE, weight])
     if total == 0.0:
         return 0.0, Interval(0.0, 0.0)

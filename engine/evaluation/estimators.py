@@ -166,11 +166,18 @@ def stable_variance_weights(target: Matrix, logged: Matrix, period: Ints) -> Vec
     """h_t = (mean_x sum_b pi(b|x)^2 / p_t(b|x))^(-1/2), the mean taken over each logging period.
 
     target, logged (n, K); period (n,) numbers the stretches in which the logger stood still.
-    An arm the logger could not draw and the target does not want contributes 0.
+    An arm the logger could not draw and the target does not want contributes 0. A period in which
+    the target wants an arm the logger could not draw has weight 0; refuses a log without another.
     """
-    ratio = np.divide(target**2, logged, out=np.zeros_like(target), where=target > 0.0)
+    with np.errstate(divide="ignore"):  # such an arm makes its period's variance endless
+        ratio = np.divide(target**2, logged, out=np.zeros_like(target), where=target > 0.0)
     _, place = np.unique(period, return_inverse=True)
     mean = np.bincount(place, ratio.sum(axis=1)) / np.bincount(place)
+    if np.isinf(mean).all():
+        raise BadInput(
+            "in every period the target wants an arm that the logger could not draw, expected one "
+            "in which it does not: evaluate a target that takes only logged arms"
+        )
     return np.asarray(mean[place] ** -0.5, dtype=np.float64)
 
 
@@ -207,9 +214,14 @@ def shrinkage_bias(w: Vector, shrunken: Vector, residual: Vector) -> float:
 def positive_mean(w: AnyArray) -> float:
     """Mean over ALL rows, not only over rows with an event; refuses an all-zero vector."""
     mean = float(w.mean())
-    if not mean > 0.0:
+    require_overlap(mean)
+    return mean
+
+
+def require_overlap(weight: float) -> None:
+    """Refuse a sum or mean of weights that is 0: no row then speaks for the policy."""
+    if not weight > 0.0:
         raise BadInput(
             "every importance weight is 0, expected some logged action the target would take: "
             "the log has no overlap with this policy, collect randomised rows first"
         )
-    return mean

@@ -73,11 +73,14 @@ def clustered_se(influence: Vector, user: Ids) -> float:
     """sqrt(G / (G - 1) sum_g S_g^2) / n, S_g the sum over user g of the centred terms.
 
     influence (n,) must be centred: term - V, or psi. Rows of one user are not independent, so the
-    row-wise error is too small. With one row per user it equals the row-wise error.
+    row-wise error is too small. With one row per user it equals the row-wise error; one user alone
+    shows no spread, so the error is infinite.
     """
     _, place = np.unique(user, return_inverse=True)
     sums = np.bincount(place, influence)
     groups = sums.size
+    if groups < 2:
+        return float("inf")
     return sqrt(groups / (groups - 1) * float(sums @ sums)) / influence.size
 
 

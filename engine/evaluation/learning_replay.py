@@ -9,6 +9,10 @@ A learner's choice depends on what it has seen, so it must be fed the rows it wo
 * `progressive`: learns from every row; unbiased for the sequence of policies, which overlaps
   learning on rows the learner would not have made: not the value of a deployed learner.
 
+A value is NaN with an infinite error where no row speaks for it: fewer than two rows, or none whose
+logged arm the learner could have taken. Limit: a learner that takes SOME arms the logger never drew
+is not found out, its value is too small: replay learners over logged arms only.
+
 All are deterministic: a row's uniform number comes from its id, never from the order of reading.
 """
 
@@ -166,7 +170,7 @@ def dr_ns(
             learner.learn(row.features, row.arm, row.reward)
             accepted.append(row.row_id)
             c = min(c_max, ratios[int(q * (len(ratios) - 1))])
-    value, se = _weighted_mean(np.array(terms))
+    value, se = _weighted_mean(terms, overlap=bool(ratios))
     return Replayed(value, se, len(terms), tuple(accepted), violations)
 
 
@@ -174,13 +178,15 @@ def progressive(rows: Iterable[Row], learner: Learner) -> Replayed:
     """Predict, score by DR with the logged propensity, then learn from the row."""
     terms: list[tuple[float, float]] = []
     ids: list[int] = []
+    overlap = False
     for row in rows:
         law = learner.probabilities(row.features, row.eligible)
         weight = float(law[row.arm]) / row.propensity
+        overlap |= weight > 0.0
         terms.append((1.0, float(law @ row.qhat) + weight * (row.reward - row.qhat[row.arm])))
         learner.learn(row.features, row.arm, row.reward)
         ids.append(row.row_id)
-    value, se = _weighted_mean(np.array(terms))
+    value, se = _weighted_mean(terms, overlap=overlap)
     return Replayed(value, se, len(terms), tuple(ids))
 
 
@@ -208,10 +214,15 @@ def _mean_of_accepted(accepted: list[tuple[int, float]], rows: int, violations: 
     return Replayed(float(rewards.mean()), se, rows, ids, violations)
 
 
-def _weighted_mean(terms: Matrix) -> tuple[float, float]:
-    """Sum c G / sum c over rows (c, G), and its error with the terms as martingale differences."""
-    if len(terms) == 0:
+def _weighted_mean(terms: list[tuple[float, float]], *, overlap: bool) -> tuple[float, float]:
+    """Sum c G / sum c over rows (c, G), and its error with the terms as martingale differences.
+
+    `overlap`: whether any row has a weight above 0; else the terms are nothing but the model's.
+    """
+    if not terms:
         raise BadInput("the log has no rows to replay: give a log with at least one decision")
-    c, g = terms.T
+    if len(terms) < 2 or not overlap:
+        return float("nan"), float("inf")
+    c, g = np.array(terms).T
     value = float(c @ g / c.sum())
     return value, float(np.sqrt(((c * (g - value)) ** 2).sum()) / c.sum())

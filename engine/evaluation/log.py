@@ -10,6 +10,7 @@ ever see it.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,14 @@ class LoggedBatch:
     time: Vector  # (n,) seconds
     action: Ints  # (n,) column of the arm taken, 0 = abstain
     propensity: Vector  # (n,) probability of `action` under the law that was sampled
-    outcomes: Mapping[str, Vector]  # click, unsubscribe (0/1), conversion (value); each (n,)
+    outcomes: Mapping[str, Vector]  # (n,) click (0/1), unsubscribe (share), conversion
     value: Vector  # (n,) worth of one click of this user
     send_cost: Vector  # (n,) cost of one send
     pmf: Matrix | None = None  # (n, K) the whole logged law, 0 where not a candidate
     eligible: Mask | None = None  # (n, K) which arms were candidates
     features: Matrix | None = None  # (n, d) context known at the decision
     targets: Mapping[str, Matrix] = field(default_factory=dict)  # (n, K) stored target policies
+    p0: Vector | None = None  # (n,) forecast of a click's outcome without a send
 
     def __len__(self) -> int:
         return self.action.size
@@ -185,6 +187,12 @@ class Prices:
     click: float = 1.0
     unsubscribe: float = 0.0
     send: float | None = None
+
+    def __post_init__(self) -> None:
+        worths = {"a click": self.click, "an unsubscribe": self.unsubscribe, "a send": self.send}
+        for name, worth in worths.items():
+            if worth is not None and not isfinite(worth):
+                raise BadInput(f"the worth of {name} is {worth}; expected a number: correct it")
 
 
 def outcome(batch: LoggedBatch, name: str, prices: Prices) -> Vector:

@@ -155,9 +155,9 @@ class FrequencyCap:
 class Repriced:
     """The logged forecasts under other prices: forecasts and their worth are kept apart.
 
-    Greedy: the candidate with the largest v p_click - L p_unsubscribe - send cost, or abstain where
-    none is above 0. Needs `click` and `unsubscribe` forecasts among the stored targets, as
-    `forecast:click` and `forecast:unsubscribe` (n, K).
+    Greedy: the candidate with the largest v (p_click - p0) - L p_unsubscribe - send cost, or
+    abstain where none is above 0; p0 is 0 where the log has none. Needs `click` and `unsubscribe`
+    forecasts among the stored targets, as `forecast:click` and `forecast:unsubscribe` (n, K).
     """
 
     prices: Prices
@@ -177,7 +177,11 @@ class Repriced:
 
 
 def forecast_net(batch: LoggedBatch, prices: Prices, patience: float = 0.0) -> Matrix:
-    """(n, K) v p_click - L p_unsubscribe - price of patience - send cost, from logged forecasts."""
+    """(n, K) v (p_click - p0) - L p_unsubscribe - price of patience - send cost, as forecast.
+
+    A log without p0, the forecast of the outcome without a send, is read as if a send were needed:
+    where the outcome also happens unprompted, its nets are then v p0 too large.
+    """
     for name in ("forecast:click", "forecast:unsubscribe"):
         if name not in batch.targets:
             raise BadInput(
@@ -186,8 +190,9 @@ def forecast_net(batch: LoggedBatch, prices: Prices, patience: float = 0.0) -> M
             )
     cost = batch.send_cost if prices.send is None else np.full(len(batch), prices.send)
     worth = prices.click * batch.value
+    alone = np.zeros(len(batch)) if batch.p0 is None else batch.p0
     net: Matrix = (
-        worth[:, None] * batch.targets["forecast:click"]
+        worth[:, None] * (batch.targets["forecast:click"] - alone[:, None])
         - prices.unsubscribe * batch.targets["forecast:unsubscribe"]
         - (patience + cost)[:, None]
     )

@@ -122,7 +122,7 @@ class Scorer:
         return Scored(name, self.outcome, judged, diagnostics, value, interval, gap, points)
 
     def rare(self, name: str) -> bool:
-        """Whether an outcome is 0/1 and rare in this log."""
+        """Whether an outcome is made of events, whole or shared, that are rare in this log."""
         sums = self.totals.sums.get(name)
         if sums is None or name in self.totals.not_binary or unprompted(self.log, name):
             return False

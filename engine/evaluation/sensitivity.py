@@ -10,12 +10,14 @@ from math import inf, sqrt
 
 import numpy as np
 
+from engine.errors import BadInput
 from engine.evaluation.arrays import Matrix, Vector
 from engine.evaluation.estimators import (
     chosen,
     clipped,
     importance_weights,
     model_value,
+    require_overlap,
     shrunk,
     switched,
 )
@@ -31,13 +33,16 @@ LAMBDAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 1e4, inf)
 
 @dataclass(frozen=True, slots=True)
 class PathSums:
-    """Mergeable: rows, and per (family, lambda) sums of term, term^2 and dropped correction."""
+    """Mergeable: rows, their weight, and per (family, lambda) sums of term, term^2 and dropped
+    correction.
+    """
 
     rows: float
+    weight: float
     sums: Matrix  # (families, lambdas, 3)
 
     def __add__(self, other: "PathSums") -> "PathSums":
-        return PathSums(self.rows + other.rows, self.sums + other.sums)
+        return PathSums(self.rows + other.rows, self.weight + other.weight, self.sums + other.sums)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,14 @@ def path_sums(w: Vector, residual: Vector, v: Vector) -> PathSums:
             kept = shrink(w, lam)
             term = v + kept * residual
             sums[family, place] = term.sum(), term @ term, (w - kept) @ residual
-    return PathSums(float(w.size), sums)
+    return PathSums(float(w.size), float(w.sum()), sums)
 
 
 def path_points(state: PathSums) -> list[PathPoint]:
-    """Value, standard error and bias proxy of every point."""
+    """Value, standard error and bias proxy of every point; refuses one row, or no overlap."""
+    if state.rows < 2:
+        raise BadInput(f"got {state.rows:.0f} rows, expected at least 2: give a longer log")
+    require_overlap(state.weight)
     n, points = state.rows, []
     for family, lines in zip(FAMILIES, state.sums, strict=True):
         for lam, (total, square, dropped) in zip(LAMBDAS, lines, strict=True):

@@ -7,7 +7,7 @@ from typing import Protocol, Self, TypeVar
 import numpy as np
 
 from engine.errors import BadInput
-from engine.evaluation.arrays import Ints, Matrix, Vector
+from engine.evaluation.arrays import Ints, Mask, Matrix, Vector
 from engine.evaluation.calibration import Draws, draws_by_arm, draws_by_size
 from engine.evaluation.estimators import importance_weights
 from engine.evaluation.log import Log, LoggedBatch, Prices, outcome
@@ -65,7 +65,7 @@ class Totals:
     users: dict[str, UserSums]
     draws: dict[str, Draws]  # "arm" and "size", where the whole law was logged
     by_day: dict[int, Draws]  # draws by arm of each day
-    not_binary: frozenset[str]  # outcomes seen with a value other than 0 and 1
+    not_binary: frozenset[str]  # outcomes seen with a value that is no event and no part of one
 
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(
@@ -101,13 +101,23 @@ def batch_totals(
             sums[name], users[name] = policy_and_user_sums(rows, batch.user)
         else:
             sums[name] = policy_sums(rows)
-        if not ((rows.reward == 0.0) | (rows.reward == 1.0)).all():
+        if not _events(name, rows.reward).all():
             not_binary.add(name)
     draws = {}
     if batch.pmf is not None:
         draws["arm"] = draws_by_arm(batch.pmf, batch.action)
         draws["size"] = draws_by_size(batch.pmf, batch.action)
     return Totals(sums, users, draws, _draws_by_day(batch), frozenset(not_binary))
+
+
+def _events(name: str, reward: Vector) -> Mask:
+    """(n,) which values are an event or none; an unsubscribe that names no send is shared out.
+
+    The squares of shares are below those of whole events, so intervals of events hold for them.
+    """
+    shared: Mask = (reward >= 0.0) & (reward <= 1.0)
+    whole: Mask = (reward == 0.0) | (reward == 1.0)
+    return shared if name == "unsubscribe" else whole
 
 
 def _draws_by_day(batch: LoggedBatch) -> dict[int, Draws]:
@@ -170,8 +180,9 @@ def support(batch: LoggedBatch) -> Matrix | None:
 
 
 def unprompted(log: Log, name: str) -> bool:
-    """Whether abstaining can earn an outcome; worth and utility follow the click."""
-    return ("click" if name in ("worth", "utility") else name) in log.unprompted
+    """Whether abstaining can earn an outcome; worth and utility follow what they are made of."""
+    parts = {"worth": ("click",), "utility": ("click", "unsubscribe")}.get(name, (name,))
+    return not log.unprompted.isdisjoint(parts)
 
 
 def qhat_of(

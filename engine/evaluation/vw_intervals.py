@@ -5,7 +5,8 @@ read `WeightMoments`, which merge by addition, except the empirical likelihood a
 sequence, which need the rows. r_min <= r <= r_max bounds the outcome.
 
 Where we differ: when no candidate survives, VW falls back to r_min at BOTH ends, so that small logs
-can return an upper end below the lower; here the upper end falls back to r_max.
+can return an upper end below the lower; here the upper end falls back to r_max. Where every weight
+is 0 nothing but the Cressie-Read interval and the confidence sequence answers: [r_min, r_max].
 
 Sources: Karampatziakis et al. 2020 (empirical likelihood), 2021 (off-policy confidence sequences).
 """
@@ -20,6 +21,7 @@ from scipy.stats import f as f_law
 
 from engine.errors import BadInput
 from engine.evaluation.arrays import Vector
+from engine.evaluation.estimators import require_overlap
 from engine.evaluation.intervals import Interval, clopper_pearson, normal_interval
 
 FLAT = 1e-9  # below this a residual variance counts as 0, as in VW
@@ -92,6 +94,7 @@ def cressie_read_point(m: WeightMoments) -> float:
 
     A, B: first two moments of w with one added row, w_max if sum w < n else w_min; p = 1/n if inf.
     """
+    require_overlap(m.w)
     added = m.w_max if m.w < m.n else m.w_min
     if added == inf:
         constant, slope = 1.0 / m.n, 0.0
@@ -172,6 +175,9 @@ def _less_root(centre: float, h: float, residual: float) -> float | None:
 
 def gaussian_interval(m: WeightMoments, alpha: float = 0.05) -> Interval:
     """IPS +- z sqrt(var(w r, ddof=1) / n)."""
+    if m.n < 2:
+        raise BadInput(f"got {m.n:g} rows, expected at least 2: give a longer log")
+    require_overlap(m.w)
     variance = max(0.0, (m.w2r2 - m.wr**2 / m.n) / (m.n - 1.0))
     return normal_interval(m.wr / m.n, sqrt(variance / m.n), alpha)
 
@@ -181,11 +187,13 @@ def clopper_pearson_interval(
 ) -> Interval:
     """Beta quantiles at k = sum w (r-r_min)/(r_max-r_min)/W of N = n/W, W the largest w SEEN.
 
-    Two to four times wider than the gamma interval, for comparison only.
+    Two to four times wider than the gamma interval, for comparison only. Where chance weighs the
+    events to more than N, which an outcome within its bounds cannot be worth, they are N.
     """
-    span = r_max - r_min
+    require_overlap(m.w)
+    span, rows = r_max - r_min, m.n / m.w_seen
     events = (m.wr - r_min * m.w) / span / m.w_seen
-    inner = clopper_pearson(events, m.n / m.w_seen, alpha)
+    inner = clopper_pearson(min(events, rows), rows, alpha)
     return Interval(r_min + span * inner.lower, r_min + span * inner.upper)
 
 
@@ -193,6 +201,7 @@ def empirical_likelihood_point(
     w: Vector, r: Vector, w_min: float = 0.0, w_max: float = inf
 ) -> float:
     """V = sum p w r + max(0, 1 - sum p w) rbar with p = 1/((w-1) b + n), b the dual optimum."""
+    require_overlap(float(w.sum()))
     excess, n = w - 1.0, float(w.size)
     dual = _likelihood_dual(excess, n, min(w_min, w.min()), max(w_max, w.max()))
     weighted = w / (excess * dual + n)

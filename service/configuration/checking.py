@@ -160,16 +160,16 @@ def _check_value(name: str, key: str, value: Any, line: int, faults: list[Fault]
         msgspec.convert({key: value}, _ALONE[key])
         parse_message(name, msgspec.json.encode({key: value}))
     except msgspec.ValidationError as error:
-        faults.append(Fault(line, f"message {name[:80]!r}: {_told(error, key)}"))
+        faults.append(Fault(line, f"message {name[:80]!r}: {_told(error, key, value)}"))
     except BadInput as error:
         faults.append(Fault(line, str(error)))
 
 
-def _told(error: msgspec.ValidationError, key: str) -> str:
+def _told(error: msgspec.ValidationError, key: str, value: Any) -> str:
     stray = re.match(r"Object contains unknown field `(.*?)`", str(error))
     if stray:
         return f"`{stray[1]}` is not a key of `{key}`; remove it, or correct its name"
-    return complaint(error, b"").removesuffix(".")
+    return complaint(error, msgspec.json.encode({key: value})).removesuffix(".")
 
 
 def _whole(name: str, fields: Any, line: int, faults: list[Fault]) -> Message | None:

@@ -12,6 +12,7 @@ from engine.worlds.simulation import Outcome
 from service.demo.drawing import print_curves, print_table, save_curves
 from service.demo.hillstrom import Replay, read, replay
 from service.demo.population import Size, compare
+from service.destinations import check_destination
 
 UNIT = "days"
 
@@ -29,6 +30,8 @@ def progress_bar(console: Console) -> Progress:
 
 def show_population(size: Size, plot: Path | None) -> dict[str, Outcome]:
     """Run the simulated population and print what was learned."""
+    if plot is not None:
+        check_destination(plot)
     console = Console()
     console.print(
         f"{size.users} simulated users, {size.days} days, {size.messages} messages, one decision "
@@ -71,6 +74,8 @@ def show_population(size: Size, plot: Path | None) -> dict[str, Outcome]:
 
 def show_hillstrom(path: Path, plot: Path | None, seed: int) -> list[Replay]:
     """Run Hillstrom's log at two prices of a mail and print what was learned."""
+    if plot is not None:
+        check_destination(plot)
     console = Console()
     customers = read(path)
     console.print(

@@ -1,4 +1,4 @@
-"""The catalog: every message that could be sent."""
+"""The catalog: every message that could be sent. A message id may contain slashes."""
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -30,7 +30,7 @@ async def list_messages(request: Request) -> Response:
 
 
 @router.get(
-    "/v1/messages/{message_id}",
+    "/v1/messages/{message_id:path}",
     summary="One message",
     openapi_extra=declared(Scope.READ, Message),
 )
@@ -45,7 +45,7 @@ async def get_message(request: Request, message_id: str) -> Response:
 
 
 @router.put(
-    "/v1/messages/{message_id}",
+    "/v1/messages/{message_id:path}",
     summary="Add or replace a message",
     openapi_extra=declared(Scope.ADMIN, Message, body=MessageBody, headers=IF_MATCH),
 )
@@ -63,7 +63,7 @@ async def put_message(request: Request, message_id: str) -> Response:
 
 
 @router.delete(
-    "/v1/messages/{message_id}",
+    "/v1/messages/{message_id:path}",
     summary="Remove a message",
     openapi_extra=declared(Scope.ADMIN, None, status=204, headers=IF_MATCH),
 )

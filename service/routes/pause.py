@@ -6,6 +6,7 @@ from starlette.responses import Response
 from service.auth import Scope
 from service.configuration.changing import set_paused
 from service.openapi import declared
+from service.problems import Kind, Refused
 from service.routes.answering import json_answer
 from service.routes.versions import IF_MATCH, author, etag
 from service.schemas import PauseAnswer
@@ -47,6 +48,12 @@ async def resume(request: Request) -> Response:
 
 async def _set(request: Request, *, paused: bool) -> None:
     caller = await authorize(request, Scope.ADMIN)
+    if await request.body():
+        raise Refused(
+            Kind.INVALID_REQUEST,
+            f"A {request.method} of the pause came with a body; expected none, because PUT pauses "
+            "and DELETE resumes whatever it says: send the one that is meant, without a body.",
+        )
     held = services(request)
     await set_paused(held.store, author(request, caller, held), paused=paused)
 

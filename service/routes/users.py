@@ -6,7 +6,7 @@ from starlette.responses import Response
 from engine.burden import decayed
 from service.auth import Scope
 from service.openapi import declared
-from service.person import consent_by_channel, everything
+from service.person import checked_id, consent_by_channel, everything
 from service.routes.answering import json_answer, time_text_or_null
 from service.schemas import Erasure, UserAnswer, UserExport
 from service.services import authorize, services
@@ -27,7 +27,7 @@ async def export_user(request: Request, user_id: str) -> Response:
     await authorize(request, Scope.READ)
     held = services(request)
     half_life = held.settings.burden_half_life_s
-    found = await everything(held.store, user_id, held.clock.now(), half_life)
+    found = await everything(held.store, checked_id(user_id), held.clock.now(), half_life)
     return json_answer(UserExport(**found))
 
 
@@ -40,7 +40,7 @@ async def get_user(request: Request, user_id: str) -> Response:
     """The user's state now; a user never seen has the one every user starts with."""
     await authorize(request, Scope.READ)
     held = services(request)
-    user = await held.store.user(user_id)
+    user = await held.store.user(checked_id(user_id))
     half_life = held.settings.burden_half_life_s
     answer = UserAnswer(
         user_id=user_id,
@@ -66,5 +66,5 @@ async def erase_user(request: Request, user_id: str) -> Response:
     """What was deleted, by kind; one who is unsubscribed stays so."""
     await authorize(request, Scope.ADMIN)
     held = services(request)
-    erased = await held.store.erase(user_id, held.clock.now())
+    erased = await held.store.erase(checked_id(user_id), held.clock.now())
     return json_answer(Erasure(dict(erased)))

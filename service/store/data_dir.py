@@ -2,13 +2,15 @@
 
 `format` holds a number; another is refused. `lock` is held by flock for exactly as long as a server
 runs on the directory, because the server inherits the descriptor. `socket` holds the path on which
-that server listens.
+that server listens, `pseudonym_key` the secret where no setting gives one.
 
 Assumes a local file system with flock; functions raise OSError where the directory cannot be used.
 """
 
+import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -25,7 +27,7 @@ def prepare(data_dir: Path) -> None:
     # Looked at before the mark: another start may be writing it at this moment.
     foreign = [p.name for p in data_dir.iterdir() if p.name != "lock" and p.name[0] != "."]
     if mark.exists():
-        found = mark.read_text().strip()
+        found = _read(mark, "the number of its format: bring it back from a backup")
         if found != str(FORMAT):
             raise StoreError(
                 f"the data directory {data_dir} has format {found!r}, this version of Forbear "
@@ -37,15 +39,50 @@ def prepare(data_dir: Path) -> None:
             f"the data directory {data_dir} holds other files ({min(foreign)}, ...) and no format "
             "number of Forbear: choose an empty directory or one that Forbear made"
         )
-    _write(mark, str(FORMAT))
+    _write(mark, f"{FORMAT}\n")
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
+def is_prepared(data_dir: Path) -> bool:
+    """Whether `prepare` has been here."""
+    return (data_dir / "format").exists()
+
+
+def kept_secret(data_dir: Path) -> str:
+    """The directory's own secret, made at first use; only its owner can read it."""
+    path = data_dir / "pseudonym_key"
+    if not path.exists():
+        _write(path, secrets.token_urlsafe(32), once=True)
+    return _read(
+        path,
+        "the secret that this data was written with: bring it back from a backup, or remove the "
+        "file where nothing was exported, nobody erased and no arm compared yet",
+    )
+
+
+def _read(path: Path, expected: str) -> str:
+    try:
+        text = path.read_text().strip()
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        raise StoreError(f"{path} is empty or not text; expected {expected}")
+    return text
+
+
+def _write(path: Path, text: str, *, once: bool = False) -> None:
+    """Write a small file whole and onto the disk, or not at all; `once`: another's stays."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text + "\n")
-        draft.replace(path)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if once:
+            with contextlib.suppress(FileExistsError):
+                path.hardlink_to(draft)
+        else:
+            draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -76,12 +113,15 @@ def is_locked(data_dir: Path) -> bool:
 def recorded_socket(data_dir: Path) -> Path | None:
     """The socket of the server that runs or ran last; None after an orderly end."""
     record = data_dir / "socket"
-    return Path(record.read_text().strip()) if record.exists() else None
+    if not record.exists():
+        return None
+    remedy = "end what uses this directory, remove the file and start again"
+    return Path(_read(record, f"the path of a socket: {remedy}"))
 
 
 def record_socket(data_dir: Path, socket: Path) -> None:
     """Note where the server will listen."""
-    _write(data_dir / "socket", str(socket))
+    _write(data_dir / "socket", f"{socket}\n")
 
 
 def forget(data_dir: Path, socket: Path) -> None:

@@ -15,6 +15,7 @@ Limits: one machine; on systems other than Linux the server survives a parent ki
 and the next start attaches to it.
 """
 
+import contextlib
 import os
 import platform
 import re
@@ -58,8 +59,9 @@ _POLL_S = 0.02
 class Server:
     """A running server: started here, or attached to when another process started it before.
 
-    `url` is stable over a crash and restart on the same data directory. An attached server belongs
-    to the process that started it: `terminate`, `kill` and `stop` only let go of it.
+    `url` is stable over a crash and restart on the same data directory; `start_again` keeps it
+    after an orderly end too. An attached server belongs to the process that started it:
+    `terminate`, `kill` and `stop` only let go of it.
     """
 
     def __init__(
@@ -76,6 +78,21 @@ class Server:
     def attached(self) -> bool:
         """Whether the server belongs to another process."""
         return self._process is None
+
+    def start_again(self) -> "Server":
+        """Start another in place of this one, which has ended, whoever's it was; same `url`.
+
+        Clients know no other address. Raises `StoreError` as `start_server` does, and where a third
+        process has started one elsewhere meanwhile.
+        """
+        server = _started(self._data_dir, self._socket)
+        if server.url != self.url:
+            server.stop()
+            raise StoreError(
+                f"the server of {self._data_dir} listens on {server.url} now, and on {self.url} no "
+                "longer: start this service again"
+            )
+        return server
 
     def poll(self) -> int | None:
         """None while the server runs, else its exit code.
@@ -123,10 +140,14 @@ def start_server(data_dir: Path) -> Server:
     Raises StoreError, with what to do, when no server is found, the directory cannot be used or
     has another format, or the server does not come up.
     """
-    data_dir = data_dir.resolve()
+    return _started(data_dir.resolve(), None)
+
+
+def _started(data_dir: Path, wanted: Path | None) -> Server:
+    """The server of `data_dir`, on the socket `wanted` if it has to be started and can have it."""
     try:
         prepare(data_dir)
-        return _start_or_attach(data_dir)
+        return _start_or_attach(data_dir, wanted)
     except OSError as error:
         raise StoreError(
             f"the data directory {data_dir} cannot be used ({error.strerror}): free some space, "
@@ -193,13 +214,13 @@ def _ask(socket: Path) -> _State | None:
     return _State(info["process_id"], directory, bool(info["loading"]))
 
 
-def _start_or_attach(data_dir: Path) -> Server:
+def _start_or_attach(data_dir: Path, wanted: Path | None) -> Server:
     patience = time.monotonic() + _START_S
     while time.monotonic() < patience:
         lock = try_lock(data_dir)
         if lock is not None:
             try:
-                return _start(data_dir, lock)
+                return _start(data_dir, lock, wanted)
             finally:
                 os.close(lock)  # the server has inherited it
         socket = recorded_socket(data_dir)
@@ -215,9 +236,9 @@ def _start_or_attach(data_dir: Path) -> Server:
     )
 
 
-def _start(data_dir: Path, lock: int) -> Server:
+def _start(data_dir: Path, lock: int, wanted: Path | None) -> Server:
     binary = find_server()
-    socket = _socket_for(data_dir)
+    socket = _socket_for(data_dir, wanted)
     record_socket(data_dir, socket)
     # SIGTERM, not SIGKILL, as death signal: the server then closes its file in order.
     process = spawn(
@@ -249,9 +270,12 @@ def _options(data_dir: Path, socket: Path) -> list[str]:
     return [word for name, value in options.items() for word in (f"--{name}", value)]
 
 
-def _socket_for(data_dir: Path) -> Path:
+def _socket_for(data_dir: Path, wanted: Path | None) -> Path:
     """Return the socket of the last start if it is free, so that clients find it again."""
-    last = recorded_socket(data_dir)
+    last = wanted or recorded_socket(data_dir)
+    if wanted is not None:
+        with contextlib.suppress(OSError):  # it is there still, or cannot be had again
+            wanted.parent.mkdir(mode=0o700)
     # A copied data directory records the original's socket: never take over one that answers.
     if last is not None and _is_private(last.parent) and _ask(last) is None:
         return last

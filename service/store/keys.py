@@ -12,12 +12,13 @@ Per shard ({sNN} = "{s00}" to "{s63}"):
                                  v version, b burden, t burden_at, l last_send_at, f first_seen_at,
                                  x consent: + or - and the channels that are exceptions to it
                                  (all of them), y tolerance, a cap as written (none),
-                                 d decisions, s sends, c clicks,
+                                 d decisions, s sends, c clicks, w mean value of a click (1),
                                  r recent sends: MessagePack [[at, message, tags, mark], ...]
     {sNN}:ud:USER        zset    ids of the user's decisions by time; for unnamed unsubscribes and
-                                 for erasure; expires with the last of them
-    {sNN}:ue:USER        zset    ids of events taken, by arrival: an id seen again is a duplicate
-    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention.
+                                 for erasure; expires no sooner than the last of them
+    {sNN}:ue:USER        zset    "TYPE ID" of events taken, by arrival: seen again, a duplicate
+    {sNN}:d:DECISION     hash    what may still change of a decision; expires after the retention,
+                                 30 days later while it has a deadline.
                                  Absent fields save memory: each has the meaning in brackets
                                  u user, a decided at, e id of its log entry, h hazard,
                                  s status (open), g gain event (click), p last_send_at before it,
@@ -118,6 +119,11 @@ def ledger_key(budget: str) -> str:
 def allowance_key(shard: int, budget: str) -> str:
     """A shard's allowance of a budget."""
     return f"{TAGS[shard]}:b:{budget}"
+
+
+def due_key(shard: int) -> str:
+    """The shard's deadlines."""
+    return f"{TAGS[shard]}:due"
 
 
 def log_key(shard: int) -> str:

@@ -1,7 +1,9 @@
 """How long things are kept, and the checks that both stores make on it.
 
 Time here is the service's clock. Expiry inside Redis runs on real time and only frees memory: what
-an event may still do is decided by comparing times, so that a simulated clock gives the same.
+an event may still do is decided by comparing times, so that a simulated clock gives the same. For
+the same reason a decision with something still due outlives its retention, by 30 days of real time
+(lua/shard.lua): a service that was away for less closes every window it had opened.
 """
 
 from dataclasses import dataclass

@@ -13,6 +13,7 @@ from engine.attribution import CONFIRMING
 from engine.burden import decayed
 from engine.consent import EVERYWHERE, Consent
 from engine.history import BY_OTHERS
+from engine.mean_value import mean_value
 from service.store.keys import (
     idempotency_name,
     lesson_order,
@@ -28,6 +29,7 @@ from service.store.memory_state import Decision, Shard, User, shares, take_back
 from service.store.protocol import (
     ABOUT_CONSENT,
     SHARDS,
+    SWEEP_LIMIT,
     Commit,
     Committed,
     Conflict,
@@ -126,7 +128,8 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         if decision.waits or commit.slices:
             decision.reschedule()
         mine = self._decisions_of[commit.user_id]
-        for old in [d for d in mine if d.at <= commit.now - self._rules.retention_s]:
+        before = commit.now - self._rules.retention_s
+        for old in [d for d in mine if d.at <= before and d.id not in shard.due]:
             self._forget(old)
             mine.remove(old)
         mine.append(decision)
@@ -146,14 +149,18 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         seen = self._event_ids[event.user_id]
         for old in [e for e, at in seen.items() if at <= event.now - self._rules.retention_s]:
             del seen[old]
-        if event.event_id in seen:
+        known_as = f"{event.type} {event.event_id}"  # an opt-out is not lost to another's id
+        if known_as in seen:
             return EventStatus.DUPLICATE
         decision = self._find(event)
         if decision is None and (event.decision_id or event.type in _NAMES_DECISION):
             if event.type is EventType.UNSUBSCRIBE:
+                # Counts once. The log does not name the decision: it may be another user's.
                 self._unsubscribe(event.user_id, event.now, event.channel)
+                seen[known_as] = event.now
+                self._log_event(replace(event, decision_id=None), EventStatus.UNKNOWN)
             return EventStatus.UNKNOWN
-        seen[event.event_id] = event.now
+        seen[known_as] = event.now
         status = EventStatus.ACCEPTED
         if decision:
             status = self._act_on_decision(event, decision)
@@ -182,7 +189,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         if event.type == decision.commit.gain_event and decision.is_open("click", event.now):
             decision.gain(event.now)
         if event.type is EventType.NOT_SENT:
-            if not is_late and decision.commit.slices:
+            if not is_late:
                 decision.censor()
             self._take_back(decision, event.now)
         return EventStatus.LATE if is_late else EventStatus.ACCEPTED
@@ -253,7 +260,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
             decision.reschedule()
         return True
 
-    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+    async def sweep(self, now: float, limit: int = SWEEP_LIMIT) -> float | None:
         """Close windows due by `now`."""
         for shard in self._all:
             due = sorted((at, decision_id) for decision_id, at in shard.due.items() if at <= now)
@@ -270,6 +277,8 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         self._take_back(decision, now)
 
     def _take_back(self, decision: Decision, now: float) -> None:
+        if decision.counts_in_burden:
+            self._forget_answer(decision)
         user_id = decision.commit.user_id
         user, mine = self._users.get(user_id), self._decisions_of[user_id]
         take_back(decision, user, mine, now, self._rules.half_life_s)
@@ -334,7 +343,7 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         return Holdings(
             tuple(entry for user, entry in self._shard(user_id).log if user == user_id),
             tuple(one.id for one in mine),
-            tuple(self._event_ids.get(user_id, {})),
+            tuple(each.partition(" ")[2] for each in self._event_ids.get(user_id, {})),
             tuple(name.decode() for name in names if name in self._records),
         )
 
@@ -362,15 +371,19 @@ class MemoryStore(MemoryLearning, MemoryConfiguration, MemoryBudgets):
         """True if an idempotency record went with it."""
         self._decisions.pop(decision.id, None)
         self._shard(decision.commit.user_id).due.pop(decision.id, None)
-        if decision.commit.idempotency is None:
-            return False
-        name = idempotency_name(decision.commit.idempotency.key)
-        return self._records.pop(name, None) is not None
+        return self._forget_answer(decision)
+
+    def _forget_answer(self, decision: Decision) -> bool:
+        """True if there was one; its key may then be another decision's."""
+        once = decision.commit.idempotency
+        decision.commit = replace(decision.commit, idempotency=None)
+        return once is not None and self._records.pop(idempotency_name(once.key), None) is not None
 
 
 def _advance(user: User, commit: Commit) -> None:
     """The state after a commit; an abstention leaves the version as it is."""
     user.decisions += 1
+    user.mean_value = mean_value(user.mean_value, commit.value)
     user.first_seen_at = commit.now if user.first_seen_at is None else user.first_seen_at
     if commit.burden_after is not None:
         user.version += 1

@@ -46,6 +46,7 @@ class User:
     clicks: int = 0
     history: History = ()
     tolerance: Cap | None = None
+    mean_value: float | None = None
 
     def stored(self, consent: Consent, allowances: Mapping[str, Allowance]) -> StoredUser:
         """As the protocol gives it out."""
@@ -62,6 +63,7 @@ class User:
             self.history,
             allowances,
             self.tolerance,
+            self.mean_value,
         )
 
     def touch(self, now: float) -> None:
@@ -301,7 +303,8 @@ def take_back(
     """The send did not happen: its burden, its count and its place as the last send; once.
 
     `mine` are the user's decisions: the next send remembers this one as the last before it, and
-    must not bring it back.
+    must not bring it back. Where another send of the same moment remains (one batch decides for a
+    user any number of times at once), later ones mean that one.
     """
     if not decision.counts_in_burden:
         return
@@ -315,15 +318,20 @@ def take_back(
     user.sends -= 1
     user.version += 1
     user.history = taken_out(user.history, decision.mark)
+    another = any(send.at == decision.at for send in user.history)
     for other in mine:
-        if other is not decision and other.at >= decision.at and other.last_before == decision.at:
+        follows = other.at == decision.at if another else other.at >= decision.at
+        if other is not decision and follows and other.last_before == decision.at:
             other.last_before = decision.last_before
-    if user.last_send_at == decision.at:
+    if user.last_send_at == decision.at and not another:
         user.last_send_at = decision.last_before
 
 
 def shares(sends: list[Decision], now: float) -> dict[str, float]:
-    """What each send of the last 7 days takes of an unsubscribe that names none, by id."""
-    recent = [send for send in sends if send.at >= now - CREDIT_WINDOW_S]
-    weights = credit([send.commit.hazard for send in recent])
-    return {send.id: weight for send, weight in zip(recent, weights, strict=True)}
+    """What each send of the last 7 days takes of an unsubscribe that names none, by id.
+
+    Of those known to have happened: a deferred send may never be confirmed.
+    """
+    blamed = [send for send in sends if send.at >= now - CREDIT_WINDOW_S and not send.waits]
+    weights = credit([send.commit.hazard for send in blamed])
+    return {send.id: weight for send, weight in zip(blamed, weights, strict=True)}

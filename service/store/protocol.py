@@ -25,6 +25,9 @@ from service.store.lessons import Checkpoint, StreamEntry
 SHARDS = 64
 """Fixed for the life of a deployment: user ids are spread over this many hash tags."""
 
+SWEEP_LIMIT = 50
+"""Decisions that a sweep closes in one step: every other step of the server waits for it."""
+
 
 class EventType(StrEnum):
     """Feedback that a sender reports."""
@@ -55,7 +58,8 @@ class EventStatus(StrEnum):
     LATE = "late"
     """Its window had closed: logged, acts on the user's state, teaches nothing."""
     UNKNOWN = "unknown"
-    """No such decision of this user; an unsubscribe still takes effect for the user."""
+    """No such decision of this user. An unsubscribe still takes effect for the user, is logged
+    without the decision, and its id is known from then on."""
     INVALID = "invalid"
 
 
@@ -80,6 +84,8 @@ class StoredUser:
     """Budget -> what the user's shard holds of it; only of budgets that were asked about."""
     tolerance: Cap | None = None
     """Most sends the user himself wants, where he said so."""
+    mean_value: float | None = None
+    """Of a click, over his requests (engine.mean_value); None before the first decision."""
 
     @property
     def unsubscribed(self) -> bool:
@@ -137,6 +143,8 @@ class Commit:
     charges: tuple[Charge, ...] = ()
     """Budgets that the candidates and the action depend on; a budget once."""
     idempotency: Idempotency | None = None
+    value: float = 1.0
+    """Of a click, as the request said or as configured."""
     censored: bool = False
     """The row is a contention record: no state is compared, none but the log is written."""
     catalog_version: int = 0
@@ -345,14 +353,13 @@ class Store(Protocol):
         The comparison is made for every action, abstaining too: refusing only sends would make
         the recorded rows conditional on success and their propensities wrong. A send to a user
         who has left its channel is a conflict whatever the version. An abstention does not raise
-        the version (nothing a decision depends on has changed). Appends the row to the shard's log.
-        A send joins the user's history with the new version as its mark; all that changes the
-        history raises the version, so what the rules allowed at that version still holds.
-        A charge whose `needed` units are not on the shard any more is a conflict too, again for
-        every action; a send's `spent` units are taken, and given back when it is taken back.
-        A decision made with an older configuration than the one in force is a conflict too,
-        whatever its action: a pause that was acknowledged holds for every commit after it, in
-        every process.
+        the version: all it changes is the mean value, and that of one request before will do. A
+        send joins the user's history with the new version as its mark; all that changes the history
+        raises the version, so what the rules allowed at that version still holds. A charge whose
+        `needed` units are not on the shard any more is a conflict too, again for every action; a
+        send's `spent` units are taken, and given back when it is taken back. A decision made with
+        an older configuration than the one in force is a conflict too, whatever its action: a pause
+        that was acknowledged holds for every commit after it, in every process.
         """
 
     # -- feedback ---------------------------------------------------------------------------
@@ -360,11 +367,11 @@ class Store(Protocol):
     async def record_events(self, events: Sequence[Event]) -> list[EventStatus]:
         """Each event's status, after its effects: state, labels, lessons, log; order kept."""
 
-    async def sweep(self, now: float, limit: int = 1000) -> float | None:
+    async def sweep(self, now: float, limit: int = SWEEP_LIMIT) -> float | None:
         """Close windows due by `now`: teach negatives, settle labels, censor the unconfirmed.
 
-        At most `limit` decisions per shard and call. Returns the earliest deadline left in any
-        shard (it may be past, when the limit was reached), or None.
+        At most `limit` decisions per shard and call, each shard by itself. Returns the earliest
+        deadline left in any shard (it may be past, when the limit was reached), or None.
         """
 
     # -- budgets ----------------------------------------------------------------------------

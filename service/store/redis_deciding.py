@@ -112,6 +112,7 @@ class Deciding(Part):
             self._rules.idempotency_s,
             _charged(commit.charges),
             commit.channel,
+            commit.value,
         )
 
 
@@ -120,7 +121,7 @@ def user_from_reply(
 ) -> StoredUser:
     """A user's state from the fields that shard.lua reads."""
     version, burden, burden_at, last, first, consent, decisions, *rest = fields
-    sends, clicks, history, tolerance = rest
+    sends, clicks, history, tolerance, mean_value = rest
     return StoredUser(
         int(version or 0),
         float(burden or 0.0),
@@ -134,6 +135,7 @@ def user_from_reply(
         () if history is None else _decode_history(history),
         allowances,
         None if tolerance is None else parse_cap(tolerance.decode()),
+        float(mean_value or 1.0) if decisions else None,
     )
 
 

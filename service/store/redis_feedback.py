@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Literal
 
-from service.store.keys import TAGS, log_key, shard_of, shard_of_decision, tombstone
+from service.store.keys import TAGS, due_key, log_key, shard_of, shard_of_decision, tombstone
 from service.store.protocol import (
     SHARDS,
+    SWEEP_LIMIT,
     Event,
     EventStatus,
     Holdings,
@@ -27,12 +28,25 @@ class Feedback(Part):
         replies = await self._client.run([self._event_command(event) for event in events])
         return [EventStatus(reply.decode()) for reply in replies]
 
-    async def sweep(self, now: float, limit: int = 1000) -> float | None:
-        """One script per shard, all in one round trip."""
-        replies = await self._client.run(
-            [call("sweep", tag, now, limit, self._rules.half_life_s) for tag in TAGS]
+    async def sweep(self, now: float, limit: int = SWEEP_LIMIT) -> float | None:
+        """One look at every shard, then one script, by itself, for each that has something due.
+
+        The server does one thing at a time: sent together, the scripts would hold up every decision
+        until the last of them is done.
+        """
+        firsts = await self._client.run(
+            [("ZRANGE", due_key(shard), 0, 0, "WITHSCORES") for shard in range(SHARDS)]
         )
-        return min((float(due) for due in replies if due is not None), default=None)
+        left = []
+        for tag, first in zip(TAGS, firsts, strict=True):
+            due = first[1] if first else None
+            if due is not None and float(due) <= now:
+                due = await self._client.one(
+                    *call("sweep", tag, now, limit, self._rules.half_life_s)
+                )
+            if due is not None:
+                left.append(float(due))
+        return min(left, default=None)
 
     async def decision(self, decision_id: str) -> StoredDecision | None:
         """A decision by its id, while it is kept."""
@@ -46,16 +60,17 @@ class Feedback(Part):
         return _decision(row, dict(zip(flat[::2], flat[1::2], strict=True)))
 
     async def erase(self, user_id: str, now: float) -> Mapping[str, int]:  # noqa: ARG002 - protocol
-        """State first, so that nothing new can be written, then the shard's log in batches.
+        """State first, so that nothing of the old can be written, then the shard's log in batches.
 
-        Cut off in between, it can simply be asked for again.
+        The log only as it was then: a user may come back in between, and his new rows stay. Cut
+        off in between, it can simply be asked for again.
         """
         shard = shard_of(user_id)
         mark = tombstone(self._rules.tombstone_secret, user_id)
-        reply = await self._client.one(*call("erase", TAGS[shard], user_id, mark))
+        *reply, end = await self._client.one(*call("erase", TAGS[shard], user_id, mark))
         kinds = ("users", "decisions", "event_ids", "idempotency_records", "tombstones_left")
         deleted = 0
-        async for entries in self._log_of(user_id):
+        async for entries in self._log_of(user_id, end):
             ids = [entry_id for entry_id, _ in entries]
             deleted += await self._client.one("XDEL", log_key(shard), *ids)
         return dict(zip(kinds, reply, strict=True)) | {"log_entries": deleted}
@@ -65,7 +80,7 @@ class Feedback(Part):
         names = await self._client.one(*call("names_of", TAGS[shard_of(user_id)], user_id))
         log = [
             _log_entry(entry_id, fields)
-            async for entries in self._log_of(user_id)
+            async for entries in self._log_of(user_id, b"+")
             for entry_id, fields in entries
         ]
         return Holdings(tuple(log), *(tuple(name.decode() for name in kind) for kind in names))
@@ -129,11 +144,9 @@ class Feedback(Part):
             b"" if event.tolerance is None else str(event.tolerance),
         )
 
-    async def _log_of(self, user_id: str) -> AsyncIterator[Reply]:
-        """The user's entries of the log as it is now, in batches of (id, fields)."""
+    async def _log_of(self, user_id: str, until: bytes) -> AsyncIterator[Reply]:
+        """The user's entries of the log up to an id, in batches of (id, fields)."""
         shard = shard_of(user_id)
-        newest = await self._client.one("XREVRANGE", log_key(shard), "+", "-", "COUNT", 1)
-        until = newest[0][0] if newest else b"0-0"
         after = b"0-0"
         while after:
             entries, after = await self._client.one(

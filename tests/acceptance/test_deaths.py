@@ -12,7 +12,7 @@ from engine.worlds.world import CLICK, Events
 from service.assembly import priors
 from service.demo.local import Client, ServiceError, running_service
 from service.demo.population import DAY_S, OverHttp, settings
-from service.learner import START, apply, entries_between
+from service.learner import START, apply, entries_between, in_order
 from service.settings import load_settings
 from service.store.lessons import Checkpoint, StreamEntry
 from service.store.redis import RedisStore
@@ -25,7 +25,7 @@ async def _uninterrupted(store: RedisStore) -> State:
     """What one learner that never died makes of the same streams and cuts."""
     learner, after = Learner(PRIORS), START
     for cut in await store.rounds():
-        apply(learner, await entries_between(store, after, cut, 1_000_000))
+        apply(learner, in_order(await entries_between(store, after, cut, 1_000_000)))
         after = cut
     return learner.state()
 

@@ -14,6 +14,7 @@ from service.store.protocol import (
     Event,
     EventType,
     Store,
+    StoredDecision,
 )
 
 HALF_LIFE_S = 86_400.0
@@ -103,3 +104,21 @@ async def every_lesson(store: Store) -> list[StreamEntry]:
 def change(parts: Mapping[str, bytes | None], expected: int | None = None) -> Change:
     """A change of the configuration by somebody."""
     return Change("somebody", NOW, parts, expected)
+
+
+async def look(store: Store, name: str, user_id: str = "u1") -> StoredDecision:
+    """A decision that is there."""
+    found = await store.decision(decision_id(user_id, name))
+    assert found is not None
+    return found
+
+
+def taught(entries: Sequence[StreamEntry]) -> list[tuple[str, int, float, float, float]]:
+    """What lessons say, without where they come from."""
+    return [(e.head, e.label, e.weight, e.taught, e.delay) for e in entries]
+
+
+async def two_sends(store: Store, second_at: float = NOW + HOUR) -> None:
+    """Hazards 0.01 and 0.03."""
+    await store.commit([send("a")])
+    await store.commit([send("b", now=second_at, expected_version=1, hazard=0.03)])

@@ -13,10 +13,9 @@ from service.store.protocol import (
     Event,
     EventStatus,
     Store,
-    StoredDecision,
     StoredUser,
 )
-from tests.conformance.facts import DAY, HOUR, NOW, abstention, decision_id, event, lessons, send
+from tests.conformance.facts import DAY, HOUR, NOW, abstention, event, lessons, look, send
 
 PUSH_LEFT = Consent(everywhere=True, exceptions=frozenset({"push"}))
 EMAIL_LEFT = Consent(everywhere=True, exceptions=frozenset({"email"}))
@@ -27,12 +26,6 @@ def about(
 ) -> Event:
     """An event about a channel."""
     return replace(event(event_id, kind, at, name), channel=channel)
-
-
-async def found(store: Store, name: str) -> StoredDecision:
-    stored = await store.decision(decision_id("u1", name))
-    assert stored is not None
-    return stored
 
 
 async def three_sends(store: Store) -> None:
@@ -57,7 +50,7 @@ async def test_leaving_a_channel_closes_no_label_of_another(store: Store) -> Non
     await three_sends(store)
     await store.record_events([about("e1", "unsubscribe", name="a", at=NOW + DAY)])
     await store.sweep(NOW + 9 * DAY)
-    labels = [(await found(store, name)).unsubscribe for name in "abc"]
+    labels = [(await look(store, name)).unsubscribe for name in "abc"]
     assert [1.0, 0.0, None] == labels
 
 
@@ -65,7 +58,7 @@ async def test_an_unnamed_unsubscribe_of_a_channel_is_shared_among_its_sends(sto
     await three_sends(store)
     await store.record_events([about("e1", "unsubscribe", "push", at=NOW + DAY)])
     await store.sweep(NOW + 9 * DAY)
-    labels = [(await found(store, name)).unsubscribe for name in "abc"]
+    labels = [(await look(store, name)).unsubscribe for name in "abc"]
     assert [0.5, 0.0, 0.5] == labels
 
 
@@ -74,8 +67,8 @@ async def test_leaving_everything_after_a_channel_blames_what_was_left_last(stor
     await store.record_events([about("e1", "unsubscribe", "push", at=NOW + DAY)])
     await store.record_events([about("e2", "unsubscribe", at=NOW + DAY)])
     assert NOWHERE == (await store.user("u1")).consent
-    assert 1.0 == (await found(store, "b")).unsubscribe
-    assert 0.5 == (await found(store, "a")).unsubscribe
+    assert 1.0 == (await look(store, "b")).unsubscribe
+    assert 0.5 == (await look(store, "a")).unsubscribe
 
 
 async def test_an_unsubscribe_that_names_a_channel_and_a_decision_of_another(store: Store) -> None:
@@ -84,7 +77,7 @@ async def test_an_unsubscribe_that_names_a_channel_and_a_decision_of_another(sto
     await store.record_events([about("e1", "unsubscribe", "email", "a", NOW + DAY)])
     assert EMAIL_LEFT == (await store.user("u1")).consent
     await store.sweep(NOW + 9 * DAY)
-    labels = [(await found(store, name)).unsubscribe for name in "abc"]
+    labels = [(await look(store, name)).unsubscribe for name in "abc"]
     assert [1.0, None, 0.0] == labels
 
 
@@ -141,7 +134,7 @@ async def test_imported_opt_outs_of_a_channel(store: Store) -> None:
     assert 1 == await store.import_unsubscribed(["u1", "u3"], NOW + DAY, "email")
     assert EMAIL_LEFT == (await store.user("u1")).consent
     await store.sweep(NOW + 9 * DAY)
-    assert [0.0, None, 0.0] == [(await found(store, name)).unsubscribe for name in "abc"]
+    assert [0.0, None, 0.0] == [(await look(store, name)).unsubscribe for name in "abc"]
     assert all(entry.label == 0 for entry in await lessons(store))
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from engine.decision_log import contention, to_row
 from service.exporting import pseudonym, records
 from service.store.keys import shard_of
-from service.store.protocol import Commit, Store
+from service.store.protocol import Commit, EventStatus, Store
 from tests.conformance.facts import DAY, NOW, SECRET, abstention, event, send
 
 
@@ -93,3 +93,15 @@ async def test_a_user_leaves_once_until_he_comes_back(store: Store) -> None:
     found = await exported(store)
     left = [found[f"a{n}"]["left"] for n in range(3)]
     assert [True, False, True] == left
+
+
+async def test_what_came_too_late_for_a_label_still_came_of_the_user(store: Store) -> None:
+    """Arms are compared by it: 12.5 a day after the windows, an opt-out beyond the retention."""
+    await store.commit([with_row(send("a"))])
+    paid = replace(event("e1", "conversion", NOW + 8 * DAY, "a"), value=12.5)
+    left = event("e2", "unsubscribe", NOW + 10 * DAY, "a")
+    await store.sweep(NOW + 8 * DAY)
+    assert [EventStatus.LATE, EventStatus.UNKNOWN] == await store.record_events([paid, left])
+    a = (await exported(store))["a"]
+    assert (0.0, 0.0, "resolved") == (a["click"], a["unsubscribe"], a["status"])
+    assert (12.5, True) == (a["conversion"], a["left"])

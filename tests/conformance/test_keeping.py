@@ -25,11 +25,12 @@ from tests.conformance.facts import (
 )
 
 ONCE = Idempotency("api-key/u1/abc", "fingerprint-1")
+ANOTHER = Idempotency("api-key/u1/def", "fingerprint-2")
 
 
 async def a_user_with_a_past(store: Store) -> None:
     await store.commit([send("a", idempotency=ONCE)])
-    await store.commit([abstention("b", now=NOW + 1, expected_version=1)])
+    await store.commit([abstention("b", now=NOW + 1, expected_version=1, idempotency=ANOTHER)])
     await store.record_events([event("e1", "click", NOW + 2, "a")])
 
 
@@ -39,7 +40,7 @@ async def test_erasure_counts_what_it_deletes(store: Store) -> None:
         "users": 1,
         "decisions": 2,
         "event_ids": 1,
-        "idempotency_records": 1,
+        "idempotency_records": 2,
         "tombstones_left": 0,
         "log_entries": 3,
     }
@@ -52,7 +53,10 @@ async def test_erasure_counts_what_it_deletes(store: Store) -> None:
 
 
 async def test_holdings_are_what_erasure_would_delete(store: Store) -> None:
-    """A decision censored at once leaves labels in the log too: 2 decisions, 2 events, 1 labels."""
+    """A decision censored at once leaves labels in the log too: 2 decisions, 2 events, 1 labels.
+
+    The answer of the send that was taken back is gone, that of the abstention is there.
+    """
     await a_user_with_a_past(store)
     await store.record_events([event("e2", "not_sent", NOW + 3, "a")])
     await store.commit([send("z", "u2")])
@@ -68,7 +72,7 @@ async def test_holdings_are_what_erasure_would_delete(store: Store) -> None:
     ] == kinds
     assert (NOW + 3, NOW + 3) == (held.log[-1].at, held.log[-1].arrived)
     assert ((a, b), ("e1", "e2")) == (held.decisions, held.event_ids)
-    assert (idempotency_name(ONCE.key).decode(),) == held.idempotency_records
+    assert (idempotency_name(ANOTHER.key).decode(),) == held.idempotency_records
     erased = await store.erase("u1", NOW + 4)
     assert (2, 2, 1, 5) == tuple(
         erased[kind] for kind in ("decisions", "event_ids", "idempotency_records", "log_entries")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from engine.errors import BadInput, StoreError
 from service.store import keys
 from service.store.embedded import find_server
 from service.store.protocol import (
+    SWEEP_LIMIT,
+    Committed,
     Conflict,
     Event,
     EventType,
@@ -33,6 +35,8 @@ from service.store.protocol import (
     UserRead,
 )
 from service.store.redis import RedisStore
+from service.store.redis_client import HASHES, Argument, Client, Command
+from service.sweeping import Sweeper
 from tests.conformance.facts import (
     DAY,
     HALF_LIFE_S,
@@ -43,7 +47,10 @@ from tests.conformance.facts import (
     change,
     decision_id,
     event,
+    lessons,
+    look,
     send,
+    slices,
 )
 
 USER = "erase-me"
@@ -146,6 +153,51 @@ async def test_erasure_finds_what_is_deep_in_the_log(redis_store: RedisStore, ra
     )
     assert 2 == (await redis_store.erase(USER, NOW))["log_entries"]
     assert 1_200 == raw.xlen(keys.log_key(keys.shard_of(USER)))
+
+
+async def test_erasure_leaves_what_is_decided_after_it(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision for the same user, once the state is gone and before the log is cleared."""
+    await redis_store.commit([send("old")])
+    one = Client.one
+
+    async def and_then_decide(client: Client, *command: Argument) -> Any:
+        reply = await one(client, *command)
+        if command[1] == HASHES["erase"]:
+            assert [Committed()] == await redis_store.commit([send("new", now=NOW + 1)])
+        return reply
+
+    monkeypatch.setattr(Client, "one", and_then_decide)
+    assert 1 == (await redis_store.erase("u1", NOW + 1))["log_entries"]
+    log = await redis_store.read_log(keys.shard_of("u1"), "0-0", 100)
+    assert [decision_id("u1", "new")] == [entry.decision_id for entry in log]
+    assert b"row of new" == (await look(redis_store, "new")).row
+
+
+async def test_a_sweep_lets_other_steps_in_between(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """120 decisions of one user and one each of ten others: never two scripts in one exchange."""
+    mine = [abstention(f"d{i}", slices=slices(NOW)) for i in range(120)]
+    await redis_store.commit(mine + [send("a", f"other{i}") for i in range(10)])
+    shards = {keys.shard_of(user) for user in ("u1", *(f"other{i}" for i in range(10)))}
+    exchange = Client.attempt
+    limits: list[list[Argument]] = []
+
+    async def watched(client: Client, commands: Sequence[Command]) -> list[Any]:
+        limits.append([command[5] for command in commands if command[1] == HASHES["sweep"]])
+        return await exchange(client, commands)
+
+    monkeypatch.setattr(Client, "attempt", watched)
+    await Sweeper(redis_store, HOUR).sweep(NOW + 8 * DAY)
+    scripts = [each for each in limits if each]
+    assert [[SWEEP_LIMIT]] * (len(shards) + 2) == scripts, "120 decisions take three"
+    logs = [await redis_store.read_log(shard, "0-0", 1000) for shard in shards]
+    assert 120 + 10 == sum(entry.kind == "labels" for log in logs for entry in log)
+    limits.clear()
+    assert await redis_store.sweep(NOW + 8 * DAY) is None
+    assert [[]] == limits, "nothing is due: one look"
 
 
 async def test_every_key_stands_in_the_key_map(redis_store: RedisStore, raw: Any) -> None:
@@ -353,12 +405,37 @@ async def test_what_leads_to_a_user_expires(redis_store: RedisStore, raw: Any) -
     await redis_store.commit([send("a", idempotency=Idempotency("k", "f"))])
     await redis_store.record_events([event("e1", "click", NOW + 1, "a")])
     tag = keys.TAGS[keys.shard_of("u1")]
-    nine_days, one_day = 9 * 86_400, 86_400
-    for key, seconds in (
-        (f"{tag}:u:u1", 400 * 86_400),
-        (f"{tag}:d:{decision_id('u1', 'a')}", nine_days),
-        (f"{tag}:ud:u1", nine_days),
-        (f"{tag}:ue:u1", nine_days),
-        (f"{tag}:i:{keys.idempotency_name('k').decode()}", one_day),
+    for key, days in (
+        (f"{tag}:u:u1", 400),
+        (f"{tag}:d:{decision_id('u1', 'a')}", 39),
+        (f"{tag}:ud:u1", 39),
+        (f"{tag}:ue:u1", 9),
+        (f"{tag}:i:{keys.idempotency_name('k').decode()}", 1),
     ):
-        assert seconds - 60 <= raw.ttl(key) <= seconds, key
+        assert days * 86_400 - 60 <= raw.ttl(key) <= days * 86_400, key
+
+
+async def test_a_decision_that_waits_for_nothing_expires_with_the_retention(
+    redis_store: RedisStore, raw: Any
+) -> None:
+    """Only what is still due is kept longer, for a service that was away."""
+    await redis_store.commit([send("swept")])
+    await redis_store.commit([send("censored", expected_version=1)])
+    await redis_store.commit([abstention("silent", expected_version=2)])
+    await redis_store.record_events([event("e1", "not_sent", NOW + 1, "censored")])
+    await redis_store.sweep(NOW + 9 * DAY)
+    for name in ("swept", "censored", "silent"):
+        key = f"{keys.TAGS[keys.shard_of('u1')]}:d:{decision_id('u1', name)}"
+        assert 9 * 86_400 - 60 <= raw.ttl(key) <= 9 * 86_400, name
+
+
+async def test_after_nine_days_away_windows_still_close(redis_store: RedisStore, raw: Any) -> None:
+    """As many real days pass as the store keeps a decision; then the first sweep comes."""
+    await redis_store.commit([send("a")])
+    tag = keys.TAGS[keys.shard_of("u1")]
+    for key in (f"{tag}:d:{decision_id('u1', 'a')}", f"{tag}:ud:u1"):
+        raw.expire(key, raw.ttl(key) - 9 * 86_400)
+    assert await redis_store.sweep(NOW + 9 * DAY) is None
+    log = await redis_store.read_log(keys.shard_of("u1"), "0-0", 100)
+    assert ("labels", "resolved") == (log[-1].kind, log[-1].status)
+    assert 4 == len(await lessons(redis_store))

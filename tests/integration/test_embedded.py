@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from engine.errors import StoreError
 from service.store import embedded
-from service.store.data_dir import is_locked, prepare
+from service.store.data_dir import is_locked, kept_secret, prepare
 from service.store.embedded import Server, start_server
 
 Start = Callable[..., Server]
@@ -264,6 +264,28 @@ def test_the_address_stays_the_same_after_a_crash(start: Start) -> None:
     assert first.url == start().url
 
 
+def test_the_address_stays_the_same_for_who_goes_on_after_another_has_ended(start: Start) -> None:
+    first, second = start(), start()
+    first.stop()
+    third = second.start_again()
+    try:
+        assert (second.url, False) == (third.url, third.attached)
+        with client(second) as redis:
+            assert redis.ping()
+    finally:
+        third.stop()
+
+
+def test_a_server_that_has_moved_is_said_and_left_alone(start: Start) -> None:
+    first, second = start(), start()
+    first.stop()
+    moved = start()
+    assert moved.url != second.url
+    with pytest.raises(StoreError, match=r"listens on unix://.* now, .*: start this service again"):
+        second.start_again()
+    assert None is moved.poll()
+
+
 def test_a_copied_directory_does_not_take_over_the_originals_socket(
     start: Start, data_dir: Path, tmp_path: Path
 ) -> None:
@@ -345,6 +367,27 @@ def test_a_directory_of_something_else_is_refused_untouched(data_dir: Path) -> N
     with pytest.raises(StoreError, match=r"holds other files \(holiday.jpg, ...\)"):
         start_server(data_dir)
     assert ["holiday.jpg"] == [path.name for path in data_dir.iterdir()]
+
+
+@pytest.mark.parametrize("name", ["format", "socket", "pseudonym_key"])
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe\x00"])
+def test_a_file_that_says_nothing_is_named_and_left(
+    data_dir: Path, name: str, content: bytes
+) -> None:
+    prepare(data_dir)
+    (data_dir / name).write_bytes(content)
+    with pytest.raises(StoreError, match=rf"data/{name} is empty or not text; expected the .*: "):
+        kept_secret(data_dir) if name == "pseudonym_key" else start_server(data_dir)
+    assert content == (data_dir / name).read_bytes()
+
+
+def test_the_secret_is_made_once_and_is_its_owners_alone(data_dir: Path) -> None:
+    prepare(data_dir)
+    with ProcessPoolExecutor(4) as pool:
+        secrets = set(pool.map(kept_secret, [data_dir] * 8))
+    assert 1 == len(secrets)
+    assert 0o600 == (data_dir / "pseudonym_key").stat().st_mode & 0o777
+    assert {"format", "pseudonym_key"} == {path.name for path in data_dir.iterdir()}
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -74,7 +74,8 @@ def start_of(name, behaviour):
         return refuse
     if behaviour == "bundled":
         data = Path(journal).parent / "data"
-        return already_running(start_server(data), lambda: start_server(data))
+        server = start_server(data)
+        return already_running(server, server.start_again)
     argv = [sys.executable, "-c", toy, name, journal, behaviour, str(keep)]
     return command(argv, pass_fds=(keep,))
 
@@ -348,3 +349,22 @@ def test_the_bundled_server_is_restarted_and_ended_like_any_child(
     assert 0 == service.end()[0]
     assert not is_locked(data_dir)
     assert not (data_dir / "socket").exists()
+
+
+def test_a_second_service_on_the_same_data_goes_on_when_the_first_has_ended(
+    supervise: Callable[..., Supervised], tmp_path: Path
+) -> None:
+    """Its children know the address of the server they began with, and no other."""
+    first = supervise([("server", 0, "bundled"), ("one", 1, "plain")])
+    first.wait_for_starts(one=1)
+    second = supervise([("server", 0, "bundled"), ("two", 1, "plain")])
+    second.wait_for_starts(two=1)
+    known = start_server(tmp_path / "data")
+    first.process.terminate()
+    assert 0 == first.end()[0]
+    wait_until(lambda: is_locked(tmp_path / "data"))
+    again = start_server(tmp_path / "data")
+    assert (known.url, True) == (again.url, again.attached)
+    assert again.pid != known.pid
+    second.process.terminate()
+    assert 0 == second.end()[0]

@@ -74,8 +74,33 @@ def test_a_dear_slot_of_a_budget_takes_nothing_out_of_the_random_arm() -> None:
     assert [0.25, 0.25, 0.25, 0.0] == got.forecasts.propensity.tolist()
 
 
+@pytest.mark.parametrize("arm", [Arm.RANDOM, Arm.BANDIT])
+@pytest.mark.parametrize("unit", [0.01, 10.0, 1000.0])
+def test_the_unit_of_worth_switches_neither_the_random_arm_nor_the_floor_off(
+    arm: Arm, unit: float
+) -> None:
+    """All worth and all costs times `unit`: what harms at 1 harms at 1000, and nothing else.
+
+    In clicks `plain` costs 0.02 and `dear` 0.3, on either side of the bound of 0.05.
+    """
+    costs = {"plain": 0.02, "dear": 0.3}
+
+    def law(unit: float) -> list[float]:
+        messages = {name: Message(id=name, send_cost=c * unit) for name, c in costs.items()}
+        patience = ConstantPatience(5.0 * unit)
+        given = replace(model(patience=patience), catalog=Catalog(1, messages))
+        request = Request("u", {}, tuple(costs), value=unit, arm=arm)
+        got = draw(request, given=given)[0].decision
+        return [float(each) for each in got.forecasts.propensity]
+
+    plain, dear = law(1.0)
+    assert plain > 0.009
+    assert 0.0 == dear
+    assert [plain, dear] == pytest.approx(law(unit), abs=GRID)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 1.0]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 1.0, 20.0]))
 def test_a_random_law_is_even_to_the_grid_and_never_on_what_harms(seed: int, value: float) -> None:
     rng = np.random.default_rng(seed)
     names = tuple(rng.permutation(EVERY)[: rng.integers(0, 5)].tolist())
@@ -83,7 +108,7 @@ def test_a_random_law_is_even_to_the_grid_and_never_on_what_harms(seed: int, val
     request = Request("u", random_context(rng), names, value=value, arm=Arm.RANDOM)
     got = draw(request, given=model(patience=patience))[0].decision
     harm = got.forecasts.unsubscribe + got.price + got.forecasts.send_cost
-    harmless = (harm <= Policy().floor_harm) & (value > 0)
+    harmless = (harm <= Policy().floor_harm * value) & (value > 0)
     expected = harmless / (1 + harmless.sum())
     assert np.allclose(expected, got.forecasts.propensity, atol=GRID)
     assert 1.0 == got.forecasts.propensity.sum() + (got.abstain_propensity or 0.0)

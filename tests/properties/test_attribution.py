@@ -3,7 +3,7 @@
 import math
 from random import Random
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.attribution import Arrival, Ends, credit, settle
@@ -43,6 +43,8 @@ def test_repeating_and_reordering_events_changes_no_label(
 def test_events_after_every_deadline_change_no_label(
     events: list[Arrival], windows: Ends, later: list[Arrival]
 ) -> None:
+    """A decision without windows has no deadline: it can be taken back as long as it is known."""
+    assume(windows.click is not None or windows.unsubscribe is not None)
     last = max(windows.click or 0.0, windows.unsubscribe or 0.0, windows.confirm_by or 0.0)
     late = [Arrival(e.type, last + e.now, e.share, e.named) for e in later]
     assert settle(events, windows) == settle([*events, *late], windows)

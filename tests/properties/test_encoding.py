@@ -1,6 +1,8 @@
 """A context becomes features: bounded, the same in any order, blind to nothing it should see."""
 
 import math
+from collections.abc import Iterable
+from functools import reduce
 from random import Random
 
 import numpy as np
@@ -12,6 +14,8 @@ from engine.catalog import Catalog, Message
 from engine.context import (
     CLIP,
     KNOWN_AFTER,
+    REMEMBERED,
+    SCALED_AFTER,
     SLOTS,
     WARN_USE,
     EncodedContext,
@@ -93,6 +97,61 @@ def test_one_absurd_number_does_not_take_a_scale_from_everybody() -> None:
     usual = [{"x": float(i % 21 - 10)} for i in range(1000)]
     state = learned_encoder([*usual, {"x": 1e15}])
     assert value_of(state.encode({"x": 10.0}), "x#") > 1.0
+
+
+def scale_of(numbers: Iterable[float]) -> Scale:
+    return reduce(Scale.with_value, numbers, Scale())
+
+
+@pytest.mark.parametrize("place", [0, 5, 9, 10])
+def test_nor_does_one_among_the_first(place: int) -> None:
+    """A stray counts as 100 usual distances, of about a deviation: its square of 100^2 among 10,000
+    doubles the variance, so the deviation of 10 is 14 by then; plain Welford's would be 1e10.
+    """
+    usual = np.random.default_rng(2).normal(50.0, 10.0, 10_000).tolist()
+    scale = scale_of([*usual[:place], 1e12, *usual[place:]])
+    assert 9.0 < scale.deviation < 17.0
+    assert abs(scale.mean - 50.0) < 1.0
+
+
+def test_a_stray_after_a_constant_fades() -> None:
+    """1e6 after 20 zeros, then 10 to either side of 50: no distance told it from a new scale.
+
+    After 10,000 values it makes a variance of 1e12 / 1e4 = 1e8; 140,000 later e^-14 of that is
+    left: 83, beside the 100 of the stream. Plain Welford's deviation would be 2,600 by then.
+    """
+    rng = np.random.default_rng(3)
+    scale = scale_of([*[0.0] * 20, 1e6, *rng.normal(50.0, 10.0, 150_000).tolist()])
+    assert 9.0 < scale.deviation < 20.0
+    assert abs(scale.mean - 50.0) < 2.0
+
+
+def welford(values: list[float]) -> tuple[float, float]:
+    """Mean and deviation, values clipped at 10 deviations from the eleventh on; written anew."""
+    mean = squares = deviation = 0.0
+    for count, value in enumerate(values, start=1):
+        reach = 10.0 * deviation if deviation else math.inf
+        clipped = max(mean - reach, min(mean + reach, value))
+        before, mean = mean, mean + (clipped - mean) / count
+        squares += (clipped - before) * (clipped - mean)
+        deviation = math.sqrt(squares / (count - 1)) if count >= SCALED_AFTER else 0.0
+    return mean, deviation
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([9, 10, 11, 500, REMEMBERED]))
+def test_strays_and_fading_cost_ordinary_streams_nothing(seed: int, size: int) -> None:
+    """Normal, even, skewed and yes-or-no numbers: to the last bit what plain Welford makes."""
+    rng = np.random.default_rng(seed)
+    streams = (
+        rng.normal(50.0, 10.0, size),
+        rng.uniform(-1.0, 1.0, size),
+        rng.exponential(30.0, size),
+        (rng.random(size) < 0.1).astype(float),
+    )
+    for stream in streams:
+        scale = scale_of(stream.tolist())
+        assert welford(stream.tolist()) == (scale.mean, scale.deviation)
 
 
 def test_what_is_missing_is_a_feature_once_its_key_is_known() -> None:

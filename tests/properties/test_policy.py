@@ -1,5 +1,6 @@
 """Requests and states in, decisions out: who is left alone, why, and what was drawn from what."""
 
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 
@@ -208,6 +209,47 @@ def test_actions_come_as_often_as_their_logged_propensities_say(explorer: Explor
     keep = pooled[1] > 0
     assert 0 == pooled[0][~keep].sum()
     assert chisquare(pooled[0][keep], pooled[1][keep]).pvalue > 1e-4
+
+
+def many(size: int) -> Model:
+    """A cold model with so many messages."""
+    names = [f"m{k}" for k in range(size)]
+    catalog = Catalog(1, {name: Message(id=name) for name in names})
+    return replace(cold(0.02, send_cost=0.002), catalog=catalog)
+
+
+def test_memory_does_not_grow_with_the_users_of_a_batch_of_many_messages() -> None:
+    """2,000 messages: 2 users and 16 users need the same arrays, but for what is on record."""
+    model = many(2000)
+    names = tuple(model.catalog.messages)
+
+    def peak(users: int) -> int:
+        tracemalloc.start()
+        try:
+            requests = [Request(f"u{i}", {}, names) for i in range(users)]
+            states, ids = [UserState()] * users, ["d"] * users
+            decide(model, requests, states, ids, now=0.0, rng=np.random.default_rng(0))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)
+    assert peak(16) < 1.5 * peak(2)
+
+
+def test_one_user_with_many_messages_takes_no_answer_from_the_others() -> None:
+    """Before, between and after him: in order, and each from their own law."""
+    model = many(5000)
+    names = tuple(model.catalog.messages)
+    wanted = [names[:3], names[:2], names, names[4:5], (), names[:3]]
+    requests = [Request(f"u{i}", {}, each) for i, each in enumerate(wanted)]
+    states, ids = [UserState()] * len(wanted), [f"d{i}" for i in range(len(wanted))]
+    drawn = decide(model, requests, states, ids, now=0.0, rng=np.random.default_rng(0))
+    assert [r.user_id for r in requests] == [each.decision.user_id for each in drawn]
+    assert ids == [each.decision.decision_id for each in drawn]
+    for request, each in zip(requests, drawn, strict=True):
+        alone, found = ask(request, model=model).forecasts, each.decision.forecasts
+        assert np.allclose(alone.propensity, found.propensity, rtol=0.0, atol=2 * GRID)
 
 
 def test_harmless_candidates_keep_a_floor_and_harmful_ones_do_not() -> None:

@@ -82,8 +82,8 @@ def test_an_abstention_that_waits_for_an_outcome_can_be_withdrawn() -> None:
     assert labels(0.0, None) == settle([Arrival("not_sent", 10.0)], UNPROMPTED)
 
 
-def test_an_abstention_without_labels_cannot_be_withdrawn() -> None:
-    assert labels(None, None) == settle([Arrival("not_sent", 1.0)], Ends(None, None))
+def test_an_abstention_without_labels_can_be_withdrawn_at_any_time() -> None:
+    assert CENSORED == settle([Arrival("not_sent", 1e9)], Ends(None, None))
 
 
 def test_the_gain_event_alone_is_the_click_label() -> None:

@@ -20,6 +20,7 @@ from engine.arms import Arm
 from engine.errors import BadInput
 from engine.evaluation.by_arm import ArmUsers, Moments
 from engine.evaluation.log import Prices
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from engine.evaluation.readers.tables import Table, fetched, open_table
 
 REQUIRED = (
@@ -30,7 +31,7 @@ REQUIRED = (
 
 def arm_users(path: Path, prices: Prices, since: float = 0.0) -> list[ArmUsers]:
     """The arms of the log in `path`, from `since` (seconds since the epoch) on, largest first."""
-    table = open_table(path)
+    table = open_table(path, known=RECORD_TYPES)
     table.require(REQUIRED)
     table.refuse_duplicates("decision_id")
     outcomes = _outcomes(prices)

@@ -14,8 +14,9 @@ answers were never carried out. `by_arm` compares the arms themselves.
 
 The logger learned while it logged, so the log is called adaptive. Forecasts are kept as the stored
 targets `forecast:click` and `forecast:unsubscribe`, for re-pricing and for the calibration of
-abstaining. The abstain reward is in the file and is not read. Limit: one send cost per row, the
-mean over its candidates.
+abstaining, and p0, the forecast of the outcome without a send, beside them. An outcome that some
+abstention of the log had is taken for one that also happens unprompted. The abstain reward is in
+the file and is not read. Limit: one send cost per row, the mean over its candidates.
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ from engine.arms import Arm
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Matrix
 from engine.evaluation.log import Log, LoggedBatch
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from engine.evaluation.readers.tables import (
     Table,
     fetched,
@@ -39,13 +41,14 @@ from engine.evaluation.readers.tables import (
 
 REQUIRED = ("decision_id", "user_id", "at", "value", "burden", "candidates", "action", "propensity")
 LABELS = ("abstain_propensity", "click", "unsubscribe")
+OUTCOMES = ("click", "unsubscribe", "conversion")
 DRAWN_ARMS = (Arm.BANDIT, Arm.RANDOM)
 ROUNDING = 1e-4  # float32 propensities of many candidates may miss 1 by this much
 
 
 def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     """The log in `path`; `context` names numeric context keys to use as features beside burden."""
-    table = open_table(path)
+    table = open_table(path, known=RECORD_TYPES)
     table.require([*REQUIRED, *LABELS])
     table.refuse_duplicates("decision_id")
     table, notes = _drawn_arms(table)
@@ -56,15 +59,42 @@ def decision_log(path: Path, context: tuple[str, ...] = ()) -> Log:
     )
     arms = ("abstain", *[str(name) for (name,) in seen])
     kept = f"(SELECT * FROM {table.source} WHERE {_settled(table)})"  # noqa: S608
+    _refuse_unsettled(kept, path)
+    for name in context:
+        _refuse_unknown(name, kept, path)
     settled = Table(path, table.types, kept)
 
     def read(rows: int) -> Iterator[LoggedBatch]:
         for chunk in settled.select(_expressions(table, arms, context), rows):
             yield _batch(chunk, len(arms), context)
 
+    outcomes = {name: f"CAST({name} AS DOUBLE)" for name in OUTCOMES if name in table.types}
     return Log(
-        path.name, arms, read, adaptive=True, feature_names=("burden", *context), notes=notes
+        path.name,
+        arms,
+        read,
+        adaptive=True,
+        feature_names=("burden", *context),
+        unprompted=settled.unprompted("action IS NULL", outcomes),
+        notes=notes,
     )
+
+
+def _refuse_unsettled(source: str, path: Path) -> None:
+    if not fetched(f"SELECT 1 FROM {source} LIMIT 1", path):  # noqa: S608
+        raise BadInput(
+            f"{path.name} holds no drawn decision that is settled, with none open before it; "
+            "wait until the first attribution windows have closed and export again"
+        )
+
+
+def _refuse_unknown(feature: str, source: str, path: Path) -> None:
+    told = f"SELECT 1 FROM {source} WHERE context[{literal(feature)}] IS NOT NULL LIMIT 1"  # noqa: S608
+    if not fetched(told, path):
+        raise BadInput(
+            f"--feature {feature!r} stands in no context of {path.name}; expected a key that "
+            "requests had: correct it"
+        )
 
 
 def _drawn_arms(table: Table) -> tuple[Table, tuple[str, ...]]:
@@ -120,8 +150,9 @@ def _expressions(table: Table, arms: tuple[str, ...], context: tuple[str, ...]) 
     chosen["law"] = "[CAST(c.propensity AS DOUBLE) for c in candidates]"
     for name in context:
         chosen[f"context:{name}"] = f"COALESCE(TRY_CAST(context[{literal(name)}] AS DOUBLE), 0.0)"
-    if "conversion" in table.types:
-        chosen["conversion"] = "COALESCE(CAST(conversion AS DOUBLE), 0.0)"
+    for name in ("conversion", "p0"):
+        if name in table.types:
+            chosen[name] = f"COALESCE(CAST({name} AS DOUBLE), 0.0)"
     return chosen
 
 
@@ -151,6 +182,7 @@ def _batch(chunk: dict[str, AnyArray], arms: int, context: tuple[str, ...]) -> L
         pmf=law,
         eligible=eligible,
         features=np.stack(features, axis=1).reshape(n, -1),
+        p0=numbers(chunk["p0"]) if "p0" in chunk else None,
         targets={
             "forecast:click": spread.matrix(chunk["p_click"]),
             "forecast:unsubscribe": spread.matrix(chunk["p_unsubscribe"]),

@@ -1,11 +1,12 @@
 """A log of any team: say which column is what, get a `Log`.
 
-One row per decision, abstentions included. If the file has one probability column per arm, all with
+One row per decision, abstentions included. An outcome that some abstention had is taken for one
+that also happens without a send. If the file has one probability column per arm, all with
 the same prefix, the whole logged law is known and support can be checked; otherwise every verdict
 is at best weak. Target policies can be stored the same way.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from engine.evaluation.arrays import AnyArray, Matrix
 from engine.evaluation.log import Log, LoggedBatch
 from engine.evaluation.readers.tables import Table, literal, numbers, open_table, quoted, stable_id
 
+OUTCOMES = ("click", "unsubscribe", "conversion")
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
@@ -57,6 +59,8 @@ def mapped_log(path: Path, columns: Columns, adaptive: bool = False) -> Log:
     for prefix in prefixes:
         table.require([f"{prefix}{arm}" for arm in arms[1:]])
 
+    abstained = f"{_column_of(columns, arms)} = 0"
+
     def read(rows: int) -> Iterator[LoggedBatch]:
         start = 0
         for chunk in table.select(_expressions(table, columns, arms), rows):
@@ -70,6 +74,7 @@ def mapped_log(path: Path, columns: Columns, adaptive: bool = False) -> Log:
         adaptive=adaptive,
         named_users=columns.user is not None,
         feature_names=columns.features,
+        unprompted=table.unprompted(abstained, _numbers(columns, OUTCOMES)),
     )
 
 
@@ -96,12 +101,8 @@ def _column_of(columns: Columns, arms: tuple[str, ...]) -> str:
 
 
 def _expressions(table: Table, columns: Columns, arms: tuple[str, ...]) -> dict[str, str]:
-    chosen: dict[str, str] = {"action": _column_of(columns, arms)}
-    single = ("propensity", "click", "unsubscribe", "conversion", "value", "send_cost")
-    for role in single:
-        name = getattr(columns, role)
-        if name is not None:
-            chosen[role] = f"TRY_CAST({quoted(name)} AS DOUBLE)"
+    single = _numbers(columns, ("propensity", *OUTCOMES, "value", "send_cost"))
+    chosen = {"action": _column_of(columns, arms), **single}
     for role in ("decision_id", "user"):
         name = getattr(columns, role)
         if name is not None:
@@ -117,6 +118,16 @@ def _expressions(table: Table, columns: Columns, arms: tuple[str, ...]) -> dict[
     return chosen
 
 
+def _numbers(columns: Columns, roles: Sequence[str]) -> dict[str, str]:
+    """The numbers of those roles that are in the file."""
+    named = {role: getattr(columns, role) for role in roles}
+    return {
+        role: f"TRY_CAST({quoted(name)} AS DOUBLE)"
+        for role, name in named.items()
+        if name is not None
+    }
+
+
 def _seconds(table: Table, name: str) -> str:
     if table.types[name].startswith(NUMBERS):
         return f"CAST({quoted(name)} AS DOUBLE)"
@@ -129,7 +140,6 @@ def _batch(
     n = len(chunk["action"])
     numbered = np.arange(start, start + n, dtype=np.uint64)
     ids = chunk.get("decision_id", numbered).astype(np.uint64)
-    recorded = ("click", "unsubscribe", "conversion")
     law = None if columns.law_prefix is None else _matrix(chunk, columns.law_prefix, arms, n)
     return LoggedBatch(
         row_id=ids,
@@ -137,7 +147,7 @@ def _batch(
         time=numbers(chunk.get("time", np.zeros(n))),
         action=chunk["action"].astype(np.int64),
         propensity=numbers(chunk["propensity"]),
-        outcomes={name: numbers(chunk[name]) for name in recorded if name in chunk},
+        outcomes={name: numbers(chunk[name]) for name in OUTCOMES if name in chunk},
         value=numbers(chunk.get("value", np.ones(n))),
         send_cost=numbers(chunk.get("send_cost", np.zeros(n))),
         pmf=law,

@@ -13,16 +13,18 @@ import numpy as np
 from engine.catalog import Catalog, Message
 from engine.context import Hashes
 from engine.errors import BadInput
+from engine.evaluation.readers.record_types import RECORD_TYPES
 from engine.evaluation.readers.tables import fetched, open_table
 from engine.half_life import Send
 
-REQUIRED = ("user_id", "at", "context", "action", "censored", "click", "unsubscribe")
+REQUIRED = ("decision_id", "user_id", "at", "context", "action", "censored", "click", "unsubscribe")
 
 
 def sends(path: Path, most: int) -> list[Send]:
     """The latest settled sends of the log in `path`, at most so many, oldest first."""
-    table = open_table(path)
+    table = open_table(path, known=RECORD_TYPES)
     table.require(REQUIRED)
+    table.refuse_duplicates("decision_id")
     rows = fetched(
         f"""
         SELECT * FROM (
@@ -50,4 +52,4 @@ def _send(row: tuple[Any, ...], hashes: dict[str, Hashes]) -> Send:
     if action not in hashes:
         hashes[action] = Catalog(1, {action: Message(id=action)}).hashes(np.array([0]))[0]
     known = {key: value for key, value in json.loads(context or "{}").items() if value is not None}
-    return Send(user, at, known, hashes[action], bool(click), bool(unsubscribe))
+    return Send(user, at, known, hashes[action], bool(click), unsubscribe)

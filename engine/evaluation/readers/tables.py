@@ -3,7 +3,7 @@
 Rows come in file order. Every way a file can be unusable ends in one sentence.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,20 @@ class Table:
         )
         return [value for (value,) in found]
 
+    def unprompted(self, abstained: str, outcomes: dict[str, str]) -> frozenset[str]:
+        """Outcomes that happened to some abstention, so that no send is needed for them.
+
+        `abstained` is the condition of such a row, `outcomes` are SQL numbers by name.
+        """
+        if not outcomes:
+            return frozenset()
+        counted = ", ".join(
+            f"count(*) FILTER (WHERE {abstained} AND COALESCE({sql}, 0.0) <> 0.0)"
+            for sql in outcomes.values()
+        )
+        (counts,) = fetched(f"SELECT {counted} FROM {self.source}", self.path)  # noqa: S608
+        return frozenset(name for name, rows in zip(outcomes, counts, strict=True) if rows)
+
     def refuse_duplicates(self, column: str) -> None:
         """Refuse a decision id that occurs twice, whatever the size of the file."""
         name = quoted(column)
@@ -76,8 +90,11 @@ class Table:
             )
 
 
-def open_table(path: Path, delimiter: str = ",") -> Table:
-    """A table over a .csv, .csv.gz, .jsonl or .parquet file."""
+def open_table(path: Path, delimiter: str = ",", known: Mapping[str, str] | None = None) -> Table:
+    """A table over a .csv, .csv.gz, .jsonl or .parquet file.
+
+    `known` has the types of columns that a .jsonl may have; without it all are guessed.
+    """
     if not path.exists():
         raise BadInput(f"there is no file {path.name}: give the path of a log that exists")
     if path.stat().st_size == 0:
@@ -89,9 +106,20 @@ def open_table(path: Path, delimiter: str = ",") -> Table:
         ".csv": f", delim={literal(delimiter)}, header=true",
         ".jsonl": ", format='newline_delimited', sample_size=-1",  # types from every row
     }
+    if known is not None and suffix == ".jsonl":
+        arguments[suffix] = _typed(path, known)
     source = f"{READERS[suffix]}({literal(str(path))}{arguments.get(suffix, '')})"
     described = fetched(f"DESCRIBE SELECT * FROM {source}", path)  # noqa: S608
     return Table(path, {str(row[0]): str(row[1]) for row in described}, source)
+
+
+def _typed(path: Path, known: Mapping[str, str]) -> str:
+    """Arguments that read the columns of a .jsonl by their known types, others as JSON."""
+    lines = "format='newline_delimited'"
+    flat = f"read_json({literal(str(path))}, {lines}, sample_size=-1, maximum_depth=1)"
+    names = [str(row[0]) for row in fetched(f"DESCRIBE SELECT * FROM {flat}", path)]  # noqa: S608
+    types = (f"{literal(name)}: {literal(known.get(name, 'JSON'))}" for name in names)
+    return f", {lines}, columns={{{', '.join(types)}}}"
 
 
 def run(sql: str, path: Path) -> Any:

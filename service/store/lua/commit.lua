@@ -1,6 +1,6 @@
 -- commit(tag; user, tombstone, expected, now, id, burden, hazard, row, teaching, slices, due,
 --        click_end, unsubscribe_end, confirm_by, gain_event, retention, record, answer,
---        sent, catalog, order, users_s, idempotency_s, charges, channel)
+--        sent, catalog, order, users_s, idempotency_s, charges, channel, value)
 --   -> 1 when written; the record (a string) on a replay; on a conflict the user's fields, and last
 --      whether a newer catalog than that of the decision is in force
 --
@@ -14,7 +14,8 @@
 -- {sNN}:tombstones  read
 -- {sNN}:catalog     compared
 -- {sNN}:ud:USER     the decision added, those beyond the retention dropped
--- {sNN}:d:DECISION  written; those beyond the retention deleted
+-- {sNN}:d:DECISION  written; those beyond the retention deleted, but for those that a sweep has
+--                   still to close: the log would show them open for good
 -- {sNN}:due         the first deadline added
 -- {sNN}:log         the row appended
 -- {sNN}:b:BUDGET    compared; what the action costs is spent
@@ -85,17 +86,26 @@ if record ~= '' then
 end
 local key = decision_key(id)
 redis.call('HSET', key, unpack(fields))
-redis.call('EXPIRE', key, retention)
+redis.call('EXPIRE', key, retention + (due ~= '' and AWAY_S or 0))
 if due ~= '' then redis.call('ZADD', DUE, due, id) end
 
 local mine = user_decisions_key(user)
 local old = redis.call('ZRANGE', mine, '-inf', num(tonumber(now) - tonumber(retention)), 'BYSCORE')
 for _, gone in ipairs(old) do
-  forget(gone)
-  redis.call('ZREM', mine, gone)
+  if not redis.call('ZSCORE', DUE, gone) then
+    forget(gone)
+    redis.call('ZREM', mine, gone)
+  end
 end
 redis.call('ZADD', mine, now, id)
-redis.call('EXPIRE', mine, retention)
+redis.call('EXPIRE', mine, retention + AWAY_S)
+
+-- engine.mean_value
+local function mean_value(value)
+  if not u[7] then return value end
+  local before = tonumber(u[12] or 1)
+  return before + (value - before) / 10
+end
 
 if not contention then
   local state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now }
@@ -103,6 +113,10 @@ if not contention then
     state = { 'd', (u[7] or 0) + 1, 'f', u[5] or now, 'v', (u[1] or 0) + 1,
       'b', burden, 't', now, 'l', now, 's', (u[8] or 0) + 1,
       'r', with_send(u[10], cmsgpack.unpack(ARGV[19]), tonumber(now)) }
+  end
+  local mean = mean_value(tonumber(ARGV[26]))
+  if mean ~= 1 or u[12] then
+    state[#state + 1], state[#state + 2] = 'w', num(mean)
   end
   redis.call('HSET', user_key(user), unpack(state))
   redis.call('EXPIRE', user_key(user), ARGV[22])

@@ -1,12 +1,13 @@
 -- decision.lua: how a stored decision changes. Put after shard.lua, before scripts of feedback.
 --
--- {sNN}:d:DECISION  read; labels, masses, status written
+-- {sNN}:d:DECISION  read; labels, masses, status, expiry written
 -- {sNN}:log         the decision's own entry read; "labels" entries appended
 -- {sNN}:lessons     lessons appended
 -- {sNN}:due         the decision's deadline moved or removed
 -- {sNN}:u:USER      burden, sends, history, last send and version when a send is taken back; consent
 -- {sNN}:ud:USER     read
 -- {sNN}:b:BUDGET    units of a send that is taken back are refunded
+-- {sNN}:i:NAME      the answer of a send that is taken back is deleted
 -- {sNN}:tombstones  read; the user's written when his consent changes
 
 local HEADS = { 'click', 'unsubscribe' }
@@ -130,6 +131,12 @@ local function next_deadline(d)
   end
 end
 
+-- Nothing is due any more: from now on it expires with the retention.
+local function retire(d)
+  if redis.call('ZREM', DUE, d.id) == 0 then return end
+  redis.call('EXPIRE', d.key, math.max(redis.call('TTL', d.key) - AWAY_S, 60))
+end
+
 -- After any change: settle the status, and put the decision where its next deadline is.
 local function reschedule(d)
   if d.status == 'open' and not unsettled(d, 'click') and not unsettled(d, 'unsubscribe') then
@@ -139,7 +146,7 @@ local function reschedule(d)
   if due then
     redis.call('ZADD', DUE, num(due), d.id)
   else
-    redis.call('ZREM', DUE, d.id)
+    retire(d)
   end
 end
 
@@ -150,16 +157,18 @@ local function censor(d)
   settle(d, 'click', NONE)
   settle(d, 'unsubscribe', NONE)
   become(d, 'censored')
-  redis.call('ZREM', DUE, d.id)
+  retire(d)
 end
 
 local function decayed(burden, since, now, half_life)
   return burden * 2 ^ (-math.max(0, now - since) / half_life)
 end
 
--- The next send remembers this one as the last before it; it must not bring it back.
-local function unlink(d)
-  local later = redis.call('ZRANGE', user_decisions_key(d.user), num(d.at), '+inf', 'BYSCORE')
+-- The next send remembers this one as the last before it; it must not bring it back. Where another
+-- send of the same moment remains, later ones mean that one.
+local function unlink(d, another)
+  local latest = another and num(d.at) or '+inf'
+  local later = redis.call('ZRANGE', user_decisions_key(d.user), num(d.at), latest, 'BYSCORE')
   for _, id in ipairs(later) do
     if id ~= d.id and tonumber(redis.call('HGET', decision_key(id), 'p')) == d.at then
       redis.call('HSET', decision_key(id), 'p', d.last_before)
@@ -167,13 +176,17 @@ local function unlink(d)
   end
 end
 
--- engine.history.taken_out: `history` as stored (false: none).
-local function taken_out(history, mark)
-  local kept = {}
+-- engine.history.taken_out: `history` as stored (false: none), and whether it still has a send of
+-- this one's moment: one batch decides for a user any number of times at once.
+local function taken_out(history, d)
+  local kept, another = {}, false
   for _, send in ipairs(history and cmsgpack.unpack(history) or {}) do
-    if send[4] ~= mark then kept[#kept + 1] = send end
+    if send[4] ~= d.mark then
+      kept[#kept + 1] = send
+      another = another or send[1] == d.at
+    end
   end
-  return cmsgpack.pack(kept)
+  return cmsgpack.pack(kept), another
 end
 
 -- engine.allowance.Allowance.refund for everything the send took from budgets.
@@ -192,6 +205,7 @@ local function take_back(d, now, half_life)
   if d.burdens ~= '1' then return end
   d.burdens = '0'
   redis.call('HSET', d.key, 'b', '0')
+  forget_answer(d.id)
   refund(d)
   local key = user_key(d.user)
   local u = redis.call('HMGET', key, 'v', 'b', 't', 'l', 's', 'r')
@@ -199,10 +213,11 @@ local function take_back(d, now, half_life)
   local since = tonumber(u[3])
   local at = math.max(now, since)
   local rest = decayed(tonumber(u[2]), since, at, half_life) - decayed(1, d.at, at, half_life)
+  local history, another = taken_out(u[6], d)
   redis.call('HSET', key, 'v', u[1] + 1, 'b', num(math.max(0, rest)), 't', num(at), 's', u[5] - 1,
-    'r', taken_out(u[6], d.mark))
-  unlink(d)
-  if tonumber(u[4]) ~= d.at then return end
+    'r', history)
+  unlink(d, another)
+  if tonumber(u[4]) ~= d.at or another then return end
   if d.last_before == '' then
     redis.call('HDEL', key, 'l')
   else
@@ -231,16 +246,19 @@ local function open_sends(user, now, named)
   return sends
 end
 
--- engine.attribution.credit over the sends recent enough; nil for the others.
+-- Recent, and known to have happened: a deferred send may never be confirmed.
+local function takes_blame(d, now) return d.at >= now - CREDIT_WINDOW_S and not d.waits end
+
+-- engine.attribution.credit over the sends that take blame; nil for the others.
 local function credit(sends, now)
-  local total, recent = 0, 0
+  local total, blamed = 0, 0
   for _, d in ipairs(sends) do
-    if d.at >= now - CREDIT_WINDOW_S then total, recent = total + d.hazard, recent + 1 end
+    if takes_blame(d, now) then total, blamed = total + d.hazard, blamed + 1 end
   end
   local weights = {}
   for i, d in ipairs(sends) do
-    if d.at >= now - CREDIT_WINDOW_S then
-      weights[i] = total > 0 and d.hazard / total or 1 / recent
+    if takes_blame(d, now) then
+      weights[i] = total > 0 and d.hazard / total or 1 / blamed
     end
   end
   return weights

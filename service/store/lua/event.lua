@@ -4,7 +4,7 @@
 --
 -- decision, value, channel and tolerance are '' where the event has none.
 --
--- {sNN}:ue:USER     ids seen before; this one added
+-- {sNN}:ue:USER     types and ids seen before; this one added
 -- {sNN}:d:DECISION  the decision named; any open one of the user on an unsubscribe
 -- {sNN}:u:USER      written
 -- {sNN}:tombstones  read; the user's written when his consent changes
@@ -15,6 +15,8 @@ local user, tombstone, event_id, kind = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local now, decision_id = tonumber(ARGV[5]), ARGV[7]
 local half_life, retention = tonumber(ARGV[9]), tonumber(ARGV[10])
 local channel, tolerance = ARGV[12], ARGV[13]
+-- With the type: an opt-out must not be lost because another event had its id.
+local known_as = kind .. ' ' .. event_id
 
 -- Without a decision these say nothing.
 local NAMES_DECISION = { click = true, sent = true, not_sent = true }
@@ -28,7 +30,7 @@ end
 local function is_duplicate()
   local key = user_events_key(user)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', num(now - retention))
-  return redis.call('ZSCORE', key, event_id)
+  return redis.call('ZSCORE', key, known_as)
 end
 
 local function window_end(d)
@@ -97,21 +99,38 @@ local function weigh_recent(sends) return credit(sends, now) end
 
 local function censor_all() return {} end
 
+local function remember()
+  redis.call('ZADD', user_events_key(user), num(now), known_as)
+  redis.call('EXPIRE', user_events_key(user), retention)
+end
+
+local function log_event(about, status)
+  redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', about, 'id', event_id,
+    'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status,
+    'channel', channel, 'tolerance', tolerance)
+end
+
+-- An opt-out counts, and counts once, even if the decision it names is long gone. The log does not
+-- name that decision: it may be another user's.
+local function leave_without_decision()
+  unsubscribe(user, tombstone, now, channel, nil, censor_all)
+  remember()
+  log_event('', 'unknown')
+end
+
 if is_duplicate() then return 'duplicate' end
 
 local d
 if decision_id ~= '' or NAMES_DECISION[kind] then
   d = find_decision()
   if not d then
-    if kind == 'unsubscribe' then unsubscribe(user, tombstone, now, channel, nil, censor_all) end
+    if kind == 'unsubscribe' then leave_without_decision() end
     redis.call('EXPIRE', user_key(user), ARGV[11])
     return 'unknown'
   end
 end
 
-redis.call('ZADD', user_events_key(user), num(now), event_id)
-redis.call('EXPIRE', user_events_key(user), retention)
-
+remember()
 local status = 'accepted'
 if d then
   if now >= window_end(d) then status = 'late' end
@@ -121,7 +140,7 @@ if d then
   if kind == 'click' then count_click(d) end
   if kind == d.gain_event then gain(d) end
   if kind == 'not_sent' then
-    if status == 'accepted' and (d.click.ends or d.unsubscribe.ends) then censor(d) end
+    if status == 'accepted' then censor(d) end
     take_back(d, now, half_life)
   end
 end
@@ -138,7 +157,5 @@ elseif kind == 'external_send' then
 end
 
 redis.call('EXPIRE', user_key(user), ARGV[11])
-redis.call('XADD', LOG, '*', 'kind', 'event', 'u', user, 'd', decision_id, 'id', event_id,
-  'type', kind, 'now', ARGV[5], 'at', ARGV[6], 'value', ARGV[8], 'status', status,
-  'channel', channel, 'tolerance', tolerance)
+log_event(decision_id, status)
 return status

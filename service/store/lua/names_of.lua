@@ -11,4 +11,6 @@ for _, id in ipairs(decisions) do
     records[#records + 1] = record
   end
 end
-return { decisions, redis.call('ZRANGE', user_events_key(ARGV[1]), 0, -1), records }
+local events = redis.call('ZRANGE', user_events_key(ARGV[1]), 0, -1)
+for i, known_as in ipairs(events) do events[i] = string.match(known_as, '^%S+ (.*)$') end
+return { decisions, events, records }

@@ -35,10 +35,10 @@ local function left(a) return a[1] - a[2] - a[3] end
 local function num(x) return string.format('%.17g', x) end
 
 -- version, burden, burden_at, last_send_at, first_seen_at, consent, decisions, sends, clicks,
--- history, tolerance
+-- history, tolerance, mean value (false: 1, or no decision yet)
 local function read_user(user, tombstone)
   local u = redis.call('HMGET', user_key(user),
-    'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r', 'y')
+    'v', 'b', 't', 'l', 'f', 'x', 'd', 's', 'c', 'r', 'y', 'w')
   if not u[6] then u[6] = redis.call('HGET', TOMBSTONES, tombstone) end
   return u
 end
@@ -65,11 +65,22 @@ local function with_send(history, send, now)
   return cmsgpack.pack(kept)
 end
 
+-- Keys expire by the server's clock, decisions go by the service's: while something is due, both are
+-- kept so much longer, for a service that was away.
+local AWAY_S = 30 * 86400
+
+-- How many answers went that a decision would still have repeated. Its key may then be used again,
+-- so the name goes too: what another decision keeps under it is not this one's to delete.
+local function forget_answer(id)
+  local record = redis.call('HGET', decision_key(id), 'k')
+  if not record then return 0 end
+  redis.call('HDEL', decision_key(id), 'k')
+  return redis.call('DEL', idempotency_key(record))
+end
+
 -- A decision, its deadline and its idempotency record; not its log entry.
 local function forget(id)
-  local key = decision_key(id)
-  local record = redis.call('HGET', key, 'k')
-  if record then redis.call('DEL', idempotency_key(record)) end
+  local records = forget_answer(id)
   redis.call('ZREM', DUE, id)
-  return redis.call('DEL', key), record and 1 or 0
+  return redis.call('DEL', decision_key(id)), records
 end

@@ -102,7 +102,7 @@ def test_shares_are_read_as_written_and_the_bandit_has_the_rest() -> None:
         ("holdout:0.1 holdout:0.2", "arm 'holdout:0.2' of 'holdout:0.1 holdout:0.2' cannot be"),
         ("holdout:5", "arm holdout has the share 5; expected a number from 0 to 1, such as 0.05"),
         ("holdout:-0.1", "arm holdout has the share -0.1; expected a number from 0 to 1"),
-        ("holdout:5%", "arm holdout has the share nan; expected a number from 0 to 1"),
+        ("holdout:5%", "arm holdout has the share '5%'; expected a number from 0 to 1"),
         ("holdout:0.6 random:0.5", "the arms' shares sum to 1.1; expected at most 1"),
         ("holdout:0.1 bandit:0.8", "the arms' shares sum to 0.9 with the bandit's among them"),
     ],

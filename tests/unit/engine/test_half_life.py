@@ -51,3 +51,24 @@ def test_the_half_life_in_use_is_always_compared() -> None:
 def test_a_half_life_of_nought_is_refused() -> None:
     with pytest.raises(BadInput, match="expected numbers above 0"):
         compare([], 0.0)
+
+
+def test_a_share_of_an_unsubscribe_is_scored_as_so_much_of_one_and_the_rest_of_none() -> None:
+    """Cold, a share of s costs s losses of a 1 and 1 - s of a 0: 0.25 lies a quarter of the way."""
+    loss = {
+        share: compare([Send("u", 0.0, {}, HASHES, None, share)], DAY, ()).without
+        for share in (0.0, 0.25, 1.0)
+    }
+    assert loss[1.0] > loss[0.0] > 0.0
+    assert 0.25 * loss[1.0] + 0.75 * loss[0.0] == pytest.approx(loss[0.25], rel=1e-6)
+
+
+def test_four_shares_teach_less_than_four_unsubscribes() -> None:
+    """After four whole ones the fifth surprises less than after one that four sends share."""
+
+    def surprise(shares: list[float]) -> float:
+        first = [Send("u", i * DAY, {}, HASHES, None, share) for i, share in enumerate(shares)]
+        last = Send("u", 9 * DAY, {}, HASHES, None, 1.0)
+        return compare([*first, last], DAY, ()).without - compare(first, DAY, ()).without
+
+    assert surprise([1.0] * 4) < surprise([0.25] * 4) < surprise([0.0] * 4)

@@ -16,6 +16,7 @@ from engine.context import (
     RESERVED,
     EncodedContext,
     Hashes,
+    Scale,
     Singles,
     message_values,
 )
@@ -198,6 +199,19 @@ def test_a_state_comes_back_from_its_bytes_as_it_was() -> None:
         assert getattr(STATE.encoder, name) == getattr(back.encoder, name)
     assert STATE.delays == back.delays
     assert to_bytes(STATE) == to_bytes(back)
+
+
+def test_the_first_values_of_a_number_come_back_so_that_strays_among_them_are_found() -> None:
+    """Stopped after 4 of 10 values, one of them a stray: the scale goes on as if it were not."""
+    straight, first = Scale(), Scale()
+    for value in (1.0, 1e12, 3.0, 4.0):
+        straight, first = straight.with_value(value), first.with_value(value)
+    encoder = replace(STATE.encoder, scales={"x": first})
+    reloaded = from_bytes(to_bytes(replace(STATE, encoder=encoder))).encoder.scales["x"]
+    for value in range(5, 30):
+        straight, reloaded = straight.with_value(value), reloaded.with_value(value)
+    assert straight == reloaded
+    assert reloaded.deviation < 1000.0
 
 
 def test_an_empty_state_comes_back_too() -> None:

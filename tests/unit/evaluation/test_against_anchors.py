@@ -3,12 +3,14 @@
 Runs the packages themselves where they import, else compares with `anchors.json`, their recording.
 """
 
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
 import numpy as np
 import pytest
 
+from engine.errors import BadInput
 from engine.evaluation import estimators as est
 from engine.evaluation import vw_intervals as vw
 from engine.evaluation.intervals import Interval
@@ -111,6 +113,34 @@ def test_cressie_read_ends_are_never_crossed_on_small_logs() -> None:
             found = vw.cressie_read_interval(vw.weight_moments(w, r, w_max=top))
             assert found.lower <= found.upper
             assert found.upper > 0.0
+
+
+def test_without_overlap_no_vw_form_names_a_value() -> None:
+    """All weights 0: only intervals may answer, and with all that is possible."""
+    w, r = np.zeros(5), np.ones(5)
+    moments = vw.weight_moments(w, r)
+    refusing: list[Callable[[], object]] = [
+        lambda: vw.gaussian_interval(moments),
+        lambda: vw.clopper_pearson_interval(moments),
+        lambda: vw.cressie_read_point(moments),
+        lambda: vw.empirical_likelihood_point(w, r),
+    ]
+    for answer in refusing:
+        with pytest.raises(BadInput, match="no overlap with this policy"):
+            answer()
+    for whole in (vw.cressie_read_interval(moments), vw.confidence_sequence(w, r)):
+        assert (0.0, 1.0) == (whole.lower, whole.upper)
+
+
+def test_a_gaussian_interval_needs_two_rows() -> None:
+    with pytest.raises(BadInput, match="got 1 rows"):
+        vw.gaussian_interval(vw.weight_moments(np.ones(1), np.ones(1)))
+
+
+def test_more_weighted_events_than_rows_are_all_rows() -> None:
+    """Weights 3, 3, 3, outcomes 1: 3 events of N = 3 / 3 = 1. Of 1 in 1, the lower end is 0.025."""
+    found = vw.clopper_pearson_interval(vw.weight_moments(np.full(3, 3.0), np.ones(3)))
+    assert (0.025, 1.0) == pytest.approx((found.lower, found.upper))
 
 
 def test_moments_of_two_stretches_add_up_to_those_of_the_whole() -> None:

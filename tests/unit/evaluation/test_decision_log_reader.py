@@ -12,7 +12,7 @@ from engine.decision import Decision, Forecasts, Reason
 from engine.decision_log import to_json
 from engine.errors import BadInput
 from engine.evaluation.compare import compare
-from engine.evaluation.log import Prices
+from engine.evaluation.log import Log, Prices
 from engine.evaluation.policies import Logged, Never, Repriced, TargetPolicy
 from engine.evaluation.readers.decision_log import decision_log
 from engine.evaluation.settings import Settings
@@ -148,6 +148,17 @@ def test_decisions_without_candidates_or_with_other_contexts_are_read(tmp_path: 
     assert [0.5, 1.0] == batch.features[1].tolist()
 
 
+def test_a_log_whose_decisions_are_all_open_says_what_to_wait_for(tmp_path: Path) -> None:
+    made = [each | {"click": None} for each in records(3)]
+    with pytest.raises(BadInput, match="no drawn decision that is settled"):
+        decision_log(written(tmp_path / "log.jsonl", made))
+
+
+def test_a_feature_of_no_context_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"'tenor' stands in no context of log\.jsonl"):
+        decision_log(written(tmp_path / "log.jsonl", records(3)), context=("tenor",))
+
+
 def test_a_truncated_jsonl_is_one_sentence(tmp_path: Path) -> None:
     path = written(tmp_path / "log.jsonl", records(20))
     path.write_text(path.read_text()[:-60])
@@ -178,3 +189,66 @@ def test_a_log_without_labels_says_which_column_is_missing(tmp_path: Path) -> No
     made = [{key: each[key] for key in each if key != "click"} for each in records(5)]
     with pytest.raises(BadInput, match="no column 'click'"):
         decision_log(written(tmp_path / "log.jsonl", made))
+
+
+def coin(k: int, rng: np.random.Generator, alone: float) -> dict[str, Any]:
+    """A message sent or not with probability 1/2; the outcome comes with 0.02, else `alone`."""
+    sent = bool(rng.random() < 0.5)
+    happened = float(rng.random() < (0.02 if sent else alone))
+    return {
+        "decision_id": f"07-{k}",
+        "user_id": f"u{k}",
+        "at": 60.0 * k,
+        "value": 1.0,
+        "burden": 0.0,
+        "p0": alone,
+        "action": "sale" if sent else None,
+        "propensity": 0.5,
+        "abstain_propensity": 0.5,
+        "candidates": [
+            {
+                "message": "sale",
+                "p_click": 0.02,
+                "p_unsubscribe": 0.0,
+                "propensity": 0.5,
+                "annoyance": {"send_cost": 0.01},
+            }
+        ],
+        "click": happened,
+        "unsubscribe": 0.0,
+        "conversion": happened,
+    }
+
+
+def coins(tmp_path: Path, alone: float) -> Log:
+    rng = np.random.default_rng(0)
+    return decision_log(written(tmp_path / "log.jsonl", [coin(k, rng, alone) for k in range(4000)]))
+
+
+def test_an_outcome_that_an_abstention_had_also_happens_unprompted(tmp_path: Path) -> None:
+    assert frozenset({"click", "conversion"}) == coins(tmp_path, alone=0.015).unprompted
+    assert frozenset() == coins(tmp_path, alone=0.0).unprompted
+
+
+@pytest.mark.parametrize("outcome", ["click", "conversion", "utility"])
+def test_silence_earns_what_happens_unprompted_and_its_interval_says_so(
+    tmp_path: Path, outcome: str
+) -> None:
+    """Never sending earns 0.015 for each decision: the interval holds its value and the truth."""
+    line = compare(coins(tmp_path, alone=0.015), [Never()]).line("never", outcome)
+    assert line.value is not None
+    assert line.interval is not None
+    assert line.value in line.interval
+    assert 0.015 in line.interval
+    assert 0.0 not in line.interval
+    assert "send_only_snips" not in line.points
+
+
+def test_repricing_counts_only_what_a_send_adds(tmp_path: Path) -> None:
+    """0.02 - 0.01 is worth a send where the outcome needs one; 0.02 - 0.015 - 0.01 is not."""
+    chosen = {
+        alone: Repriced(Prices()).pmf(next(coins(tmp_path, alone).batches()), ("abstain", "sale"))
+        for alone in (0.0, 0.015)
+    }
+    assert [0.0, 1.0] == chosen[0.0][0].tolist()
+    assert [1.0, 0.0] == chosen[0.015][0].tolist()

@@ -89,6 +89,10 @@ def test_clustered_error_of_copied_rows_grows_by_the_square_root_of_the_copies()
     assert expected > 1.9 * intervals.mean_se(terms)
 
 
+def test_one_user_alone_shows_no_spread() -> None:
+    assert np.inf == intervals.clustered_se(np.array([1.0, -1.0]), np.zeros(2, np.uint64))
+
+
 def test_gamma_interval_from_sums_equals_the_one_from_arrays() -> None:
     n, can = MADE.action.size, MADE.action != 0
     mean = intervals.size_biased_mean_weight(W[can].sum(), W[can] @ W[can], n)
@@ -128,6 +132,16 @@ def test_stable_variance_dr_weighs_the_better_explored_period_more() -> None:
     h = est.stable_variance_weights(target, logged, np.array([0, 0, 1, 1]))
     assert h.tolist() == [1.0, 1.0, 0.5, 0.5]
     assert pytest.approx(est.stable_variance(np.array([1.0, 1.0, 0.0, 0.0]), h)) == 2.0 / 3.0
+
+
+def test_a_period_that_could_not_draw_what_is_wanted_weighs_nothing() -> None:
+    """Period 0 could not, period 1 half the time: h = 0 and (1 / 0.5)^(-1/2) = 0.707."""
+    target = np.tile([0.0, 1.0], (4, 1))
+    logged = np.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5], [0.5, 0.5]])
+    h = est.stable_variance_weights(target, logged, np.array([0, 0, 1, 1]))
+    assert [0.0, 0.0, 0.5**0.5, 0.5**0.5] == pytest.approx(h.tolist())
+    with pytest.raises(BadInput, match="in every period"):
+        est.stable_variance_weights(target[:2], logged[:2], np.array([0, 0]))
 
 
 def test_a_target_that_does_not_sum_to_one_is_refused_not_averaged_away() -> None:

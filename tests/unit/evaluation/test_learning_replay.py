@@ -9,6 +9,7 @@ from engine.errors import BadInput
 from engine.evaluation.arrays import Ids, Mask, Matrix, Vector
 from engine.evaluation.learning_replay import (
     Learner,
+    Replayed,
     Row,
     dr_ns,
     drawn,
@@ -195,3 +196,38 @@ def test_progressive_validation_learns_from_every_row() -> None:
     found = progressive(rows, LinUcb(0.3))
     assert len(found.accepted) == 300
     assert 0.1 < found.value < 0.6
+
+
+@dataclass
+class Stubborn:
+    """Takes one arm, whatever it learns."""
+
+    arm: int
+
+    def probabilities(self, features: Vector, eligible: Mask) -> Vector:  # noqa: ARG002
+        return np.asarray(np.eye(ARMS)[self.arm])
+
+    def learn(self, features: Vector, arm: int, reward: float) -> None:
+        """Nothing to learn."""
+
+
+def unanswered(found: Replayed) -> bool:
+    return np.isnan(found.value) and found.se == np.inf
+
+
+def test_a_learner_of_an_arm_nobody_drew_gets_no_value() -> None:
+    """A model's forecast of it is no evidence either; 0.0 with an error of 0 was said before."""
+    rows = [replace(row, arm=1) for row in world_rows(200, seed=7)]
+    modelled = [replace(row, qhat=np.full(ARMS, 0.4)) for row in rows]
+    for given in (rows, modelled):
+        assert unanswered(replay(given, Stubborn(2)))
+        assert unanswered(rejection(given, Stubborn(2), c=0.25))
+        assert unanswered(dr_ns(given, Stubborn(2)))
+        assert unanswered(progressive(given, Stubborn(2)))
+        assert not unanswered(dr_ns(given, Stubborn(1)))
+
+
+def test_one_row_shows_no_spread() -> None:
+    row = [replace(world_rows(1, seed=8)[0], arm=1)]
+    for found in (replay(row, Stubborn(1)), dr_ns(row, Stubborn(1)), progressive(row, Stubborn(1))):
+        assert unanswered(found)

@@ -67,6 +67,23 @@ def test_a_mapped_csv_gives_arms_law_targets_and_features(tmp_path: Path) -> Non
     assert batch.features[:, 0].tolist() == [30, 31, 32, 33, 34, 35]
 
 
+def test_an_outcome_of_a_row_without_a_send_happens_unprompted(tmp_path: Path) -> None:
+    """Rows 0 and 3 abstained; only a click of one of them makes the click one of silence too."""
+    assert frozenset() == mapped_log(write(tmp_path / "log.csv", rows()), PLAIN).unprompted
+    changed_log = mapped_log(changed(tmp_path, 3, "click", 1), PLAIN)
+    assert frozenset({"click"}) == changed_log.unprompted
+
+
+def test_the_abstain_arm_by_its_name_is_no_send(tmp_path: Path) -> None:
+    made = rows()
+    for row in made:
+        row["action"] = row["action"] or "none"
+    made[0]["click"] = 1
+    named = Columns("action", "p", "click", abstain="none")
+    log = mapped_log(write(tmp_path / "log.csv", made), named)
+    assert frozenset({"click"}) == log.unprompted
+
+
 def test_parquet_and_csv_of_the_same_rows_give_the_same_estimates(tmp_path: Path) -> None:
     made = rows(600)
     pq.write_table(pa.Table.from_pylist(made), tmp_path / "log.parquet")

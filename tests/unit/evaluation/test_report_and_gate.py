@@ -183,6 +183,50 @@ def test_the_page_is_self_contained_and_escapes_names(comparison: Comparison) ->
     assert page.count("<svg") == page.count("</svg>") == 3
 
 
+def with_shared_unsubscribe(batch: LoggedBatch, shares: int) -> LoggedBatch:
+    """One unsubscribe after `good` is shared by so many sends of `good` to the same user."""
+    left, user = batch.outcomes["unsubscribe"].copy(), batch.user.copy()
+    cause = np.flatnonzero((batch.action == 1) & (left == 1.0))[:1]
+    others = np.flatnonzero((batch.action == 1) & (left == 0.0))[: shares - 1]
+    sends = np.concatenate([cause, others])
+    left[sends], user[sends] = 1.0 / shares, user[cause]
+    return replace(batch, user=user, outcomes={**batch.outcomes, "unsubscribe": left})
+
+
+@pytest.mark.parametrize("shares", [1, 2, 10])
+def test_a_shared_unsubscribe_is_one_event_and_lifts_no_refusal(shares: int) -> None:
+    """5 of 11,000 left after `good`: too few for a value, into however many parts one of them is
+    cut. Independent tenths would make 25 / 4.1 = 6.1 events of them.
+    """
+    batch = with_shared_unsubscribe(outreach(11_000), shares)
+    found = compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES))
+    line = found.line("always:good", "unsubscribe")
+    assert (Verdict.REFUSE, ("5.0 effective events",)) == (
+        line.judgement.verdict,
+        line.judgement.reasons,
+    )
+    assert line.value is None
+
+
+def test_a_shared_unsubscribe_leaves_intervals_those_of_rare_events() -> None:
+    """A normal interval around about 40 events of 60,000 would be symmetric about its value."""
+    whole = outreach()
+    lines = [
+        compare(log_in_memory("log", ARMS, batch), [Always("good")], Settings(PRICES)).line(
+            "always:good", "unsubscribe"
+        )
+        for batch in (whole, with_shared_unsubscribe(whole, 2))
+    ]
+    for line in lines:
+        assert line.interval is not None
+        assert line.value is not None
+        assert line.interval.upper - line.value > 1.05 * (line.value - line.interval.lower)
+    first, second = (line.interval for line in lines)
+    assert first is not None
+    assert second is not None
+    assert (first.lower, first.upper) == pytest.approx((second.lower, second.upper), rel=0.02)
+
+
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("before")
@@ -242,6 +286,48 @@ def test_decisions_held_back_at_harm_h_show_minus_h_when_the_model_is_right() ->
     assert "Decisions held back" in report.page(
         compare(LOG, [Random()], Settings(model=False)), bins
     )
+
+
+def free(n: int, click: tuple[float, float], p0: float | None = None) -> LoggedBatch:
+    """A free message against silence, half and half, nobody leaves; it is forecast to harm."""
+    rng = np.random.default_rng(1)
+    action = draw(np.full((n, 2), 0.5), rng)
+    ids = np.arange(n, dtype=np.uint64)
+    forecasts = {"forecast:click": (0.0, click[1]), "forecast:unsubscribe": (0.0, 0.01)}
+    return LoggedBatch(
+        row_id=ids,
+        user=ids,
+        time=np.zeros(n),
+        action=action,
+        propensity=np.full(n, 0.5),
+        outcomes={"click": (rng.random(n) < np.array(click)[action]).astype(float)},
+        value=np.ones(n),
+        send_cost=np.zeros(n),
+        pmf=np.full((n, 2), 0.5),
+        targets={name: np.tile(rates, (n, 1)) for name, rates in forecasts.items()},
+        p0=None if p0 is None else np.full(n, p0),
+    )
+
+
+def test_every_send_of_a_bin_is_counted_also_those_that_brought_nothing() -> None:
+    """Sends are free and few click: most realise a utility of exactly 0, and were sends."""
+    batch = free(3000, click=(0.0, 0.01))
+    bins = held_back([batch], ("abstain", "a"), Prices(1.0, 10.0))
+    assert np.count_nonzero(batch.sent) == sum(each.sends for each in bins)
+    assert np.count_nonzero(batch.sent) > 1000
+
+
+def test_what_held_back_sends_show_is_what_they_add_to_what_happens_unprompted() -> None:
+    """0.12 clicks after a send, 0.1 without: it adds 0.02; at price 10 its net is predicted -0.08.
+
+    Nobody left, so it shows +0.02 and not +0.12.
+    """
+    batch = free(40_000, click=(0.1, 0.12), p0=0.1)
+    (found,) = [
+        each for each in held_back([batch], ("abstain", "a"), Prices(1.0, 10.0)) if each.rows
+    ]
+    assert pytest.approx(-0.08) == found.predicted
+    assert abs(0.02 - found.shown) < 3 * found.se < 0.02
 
 
 def test_a_comparison_does_not_depend_on_the_chunk_size() -> None:

@@ -17,6 +17,7 @@ from service.choosing_half_life import choose_half_life
 
 def row(k: int, **different: Any) -> dict[str, Any]:
     return {
+        "decision_id": f"d{k}",
         "user_id": f"u{k % 3}",
         "at": 1000.0 * k,
         "context": {"age": k, "country": "DE"},
@@ -47,6 +48,13 @@ def test_only_settled_sends_count_and_they_come_in_order_of_time(tmp_path: Path)
     assert [{"age": 7}, {"age": 3, "country": "DE"}] == [dict(each.context) for each in found]
 
 
+def test_a_shared_unsubscribe_keeps_its_shares(tmp_path: Path) -> None:
+    """Four sends share one unsubscribe: together they are one, and no four."""
+    rows = [row(k, unsubscribe=0.25) for k in range(4)]
+    found = sends(written(tmp_path / "log.jsonl", rows), most=10)
+    assert [0.25] * 4 == [each.unsubscribe for each in found]
+
+
 def test_the_latest_sends_are_kept(tmp_path: Path) -> None:
     found = sends(written(tmp_path / "log.jsonl", [row(k) for k in range(9)]), most=2)
     assert [7000.0, 8000.0] == [each.at for each in found]
@@ -58,16 +66,22 @@ def test_a_log_without_a_settled_send_is_refused(tmp_path: Path) -> None:
         sends(path, most=10)
 
 
+def test_a_decision_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "log.jsonl", [row(1), row(2), row(1)])
+    with pytest.raises(BadInput, match="decision 'd1' occurs 2 times, expected once"):
+        sends(path, most=10)
+
+
 def tired(half_life: float) -> list[dict[str, Any]]:
     """4,000 sends to 40 users; the click logit falls by 1 for each unit of burden."""
     rng, burdens = np.random.default_rng(3), {f"u{i}": (0.0, 0.0) for i in range(40)}
     rows = []
-    for at in np.sort(rng.uniform(0, 90 * DAY, 4000)):
+    for k, at in enumerate(np.sort(rng.uniform(0, 90 * DAY, 4000))):
         user = f"u{rng.integers(40)}"
         burden = decayed(*burdens[user], float(at), half_life)
         burdens[user] = burden + 1.0, float(at)
         clicked = float(rng.random() < expit(0.5 - burden))
-        rows.append(row(0, user_id=user, at=float(at), context={}, click=clicked))
+        rows.append(row(k, user_id=user, at=float(at), context={}, click=clicked))
     return rows
 
 

@@ -5,6 +5,7 @@ from math import inf
 import numpy as np
 import pytest
 
+from engine.errors import BadInput
 from engine.evaluation import estimates
 from engine.evaluation import estimators as est
 from engine.evaluation.calibration import calibration, draws_by_arm, draws_by_size
@@ -18,7 +19,7 @@ from engine.evaluation.diagnostics import (
 )
 from engine.evaluation.intervals import mean_se
 from engine.evaluation.log import log_in_memory
-from engine.evaluation.policies import Stored
+from engine.evaluation.policies import Always, Stored
 from engine.evaluation.sensitivity import LAMBDAS, path_points, path_sums, sensitivity
 from engine.evaluation.settings import Settings
 from engine.evaluation.sums import Rows, bin_edges, policy_sums
@@ -50,6 +51,18 @@ def test_the_path_of_a_log_merges_over_chunks() -> None:
     parts = sensitivity(log, Stored("target"), "click", Settings(chunk_rows=64))
     assert 3 * len(LAMBDAS) == len(whole)
     assert [p.value for p in whole] == pytest.approx([p.value for p in parts], rel=1e-9)
+
+
+def test_a_path_needs_two_rows_and_overlap() -> None:
+    arms = ("abstain", "a", "b", "c")
+    one = log_in_memory("log", arms, batch_of(MADE).take(slice(0, 1)))
+    with pytest.raises(BadInput, match="got 1 rows, expected at least 2"):
+        sensitivity(one, Stored("target"), "click", Settings(model=False))
+    drawn = batch_of(MADE)
+    others = log_in_memory("log", arms, drawn.take(drawn.action != 1))
+    for model in (False, True):
+        with pytest.raises(BadInput, match="no overlap with this policy"):
+            sensitivity(others, Always("a"), "click", Settings(model=model))
 
 
 def rows_with(weights: list[float], rewards: list[float]) -> Rows:

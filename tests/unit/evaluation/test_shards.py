@@ -2,6 +2,7 @@
 
 import importlib.util
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -81,3 +82,12 @@ def test_merging_pairs_neighbours_and_keeps_their_order() -> None:
     assert merged(iter("abcdefg")) == "abcdefg"
     with pytest.raises(BadInput, match="nothing to add up"):
         merged(iter(()))
+
+
+def test_what_one_shard_shows_to_happen_unprompted_holds_for_all() -> None:
+    """A shard without such an event would otherwise be summed up by another rule."""
+    known = frozenset({"click"})
+    whole = compare(replace(log_of(BATCH), unprompted=known), POLICIES, SETTINGS)
+    first, second, third = shards()
+    told = replace(second, unprompted=known)
+    agree(whole, compare_shards([first, told, third], POLICIES, SETTINGS))

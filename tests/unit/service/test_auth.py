@@ -173,10 +173,27 @@ async def test_a_configured_key_alone_may_do_everything() -> None:
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("hunter2", "not a key"), (f"{new_key()}=decide,write", "'decide,write'")],
+    [
+        ("hunter2", "not a key"),
+        (f"{new_key()}=decide,write", "'decide,write'"),
+        (f"{new_key()}=", "gives the scopes ''"),
+        ("fb_t_one fb_t_two", "two keys of the id t;"),
+    ],
 )
 def test_a_bad_key_setting_is_one_sentence_without_the_secret(text: str, says: str) -> None:
     with pytest.raises(BadInput) as error:
         configured_keys(text)
     assert says in str(error.value)
     assert text not in str(error.value)
+
+
+async def test_a_configured_key_shuts_out_the_stored_one_of_its_id() -> None:
+    """A first key that was lost, or found by somebody else, needs no visit to the store."""
+    store = new_store()
+    stored = await create_key(store, Scope)
+    fresh = f"fb_{key_id(stored)}_another"
+    ring = KeyRing(store, configured_keys(fresh))
+    await ring.refresh()
+    assert key_id(stored) == (await ring.caller(f"Bearer {fresh}", Scope.ADMIN)).key_id
+    with pytest.raises(Refused):
+        await ring.caller(f"Bearer {stored}", Scope.READ)

@@ -11,6 +11,7 @@ from engine.decision import Reason
 from service.assembly import assemble
 from service.deciding import Ask
 from service.services import Services
+from service.store.keys import shard_of
 from service.store.memory import MemoryStore
 from service.store.protocol import Change
 from tests.unit.service.harness import new_store, settings, worker
@@ -101,6 +102,24 @@ async def test_two_workers_share_one_budget() -> None:
     first, second = await started(store, budgets="20/1d"), await started(store, budgets="20/1d")
     one, other = await asyncio.gather(sends(first, range(40)), sends(second, range(40, 80)))
     assert 20 == one + other
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"), [(0.01, 1), (5.0, 1), (5.01, 0)], ids=["a moment", "5 s", "more"]
+)
+async def test_units_fetched_by_who_is_a_little_ahead_are_used_at_once(
+    ahead: float, expected: int
+) -> None:
+    """The other question was granted 3 units, used one, and the grant holds from its own time on.
+
+    The same happens within one worker, to a question that arrived a moment before the other one.
+    """
+    store = new_store()
+    behind, other = await started(store, budgets="1000/1d"), await started(store, budgets="1000/1d")
+    other.clock.arrival(START + ahead)
+    neighbour = next(n for n in range(1, 10_000) if shard_of(f"u{n}") == shard_of("u0"))
+    assert 1 == await sends(other, range(1))
+    assert expected == await sends(behind, range(neighbour, neighbour + 1))
 
 
 async def test_a_spent_budget_is_the_reason_in_record_and_explanation() -> None:

@@ -36,6 +36,21 @@ async def test_replacing_a_message_is_not_creating_it(running: Worker) -> None:
     assert (200, 1.0) == (again.status_code, again.json()["send_cost"])
 
 
+@pytest.mark.parametrize("message", ["spring/sale", "a/b/c", "sale/"])
+async def test_a_message_id_with_slashes_is_reached(running: Worker, message: str) -> None:
+    """The configuration takes them too."""
+    address = f"/v1/messages/{message}"
+    put = await running.client.put(address, json=OFFER)
+    got = await running.client.get(address)
+    assert (201, message) == (put.status_code, put.json()["id"])
+    assert (200, put.json()) == (got.status_code, got.json())
+    assert 204 == (await running.client.delete(address)).status_code
+
+
+async def test_a_message_without_an_id_is_refused(running: Worker) -> None:
+    assert 422 == (await running.client.put("/v1/messages/", json=OFFER)).status_code
+
+
 async def test_the_list_holds_every_message_and_a_version_that_rises(running: Worker) -> None:
     before = (await running.client.get("/v1/messages")).json()
     await running.client.put("/v1/messages/spring", json=OFFER)
@@ -247,3 +262,11 @@ async def test_without_a_store_there_is_no_answer_but_a_sentence(
     running.store.away = True
     response = await running.client.request(method, address, json={} if method == "PUT" else None)
     assert (503, "1") == (response.status_code, response.headers["retry-after"])
+
+
+@pytest.mark.parametrize("user", ["", "u" * 257])
+async def test_an_id_that_no_user_can_have_is_refused(running: Worker, user: str) -> None:
+    for method, address in (("GET", user), ("GET", f"{user}/export"), ("DELETE", user)):
+        refused = await running.client.request(method, f"/v1/users/{address}")
+        assert 422 == refused.status_code
+        assert f"has {len(user)} characters; expected 1 to 256" in refused.json()["detail"]

@@ -8,7 +8,7 @@ import pytest
 
 from service.auth import Scope
 from service.schemas import DecisionAnswer
-from tests.unit.service.harness import Worker
+from tests.unit.service.harness import Worker, settings, worker
 
 GOOD = {"user_id": "u1", "context": {"country": "DE", "tenure_days": 12, "beta": True}}
 
@@ -106,6 +106,14 @@ BAD: list[tuple[str, bytes, int, str]] = [
         "`messages[0]`",
     ),
     ("a time zone of noise", b'{"user_id":"u","context":{},"time_zone":"?"}', 422, "`time_zone`"),
+    ("noise after a null", b'{"user_id":"u","context":{"a":null}, noise', 400, "cannot be read"),
+    (
+        "noise after a zone",
+        b'{"user_id":"u","context":{},"time_zone":"?", no',
+        400,
+        "cannot be read",
+    ),
+    ("bytes after a null", b'{"user_id":"u","context":{"a":null,"\xff":1}}', 400, "not UTF-8"),
     ("a time of noise", b'{"user_id": "u", "context": {}, "at": "soon"}', 422, "RFC 3339|Z."),
     ("a naive time", b'{"user_id":"u","context":{},"at":"2026-11-22T10:00:00"}', 422, "offset"),
     ("a time as a number", b'{"user_id": "u", "context": {}, "at": 1790000000}', 422, "`at`"),
@@ -292,3 +300,34 @@ async def test_a_fallback_is_not_remembered_under_its_key(running: Worker) -> No
     second = await running.client.post("/v1/decisions", json=GOOD, headers=headers)
     assert "fallback" == first.json()["reason"]
     assert "fallback" != second.json()["reason"]
+
+
+async def test_a_click_worth_more_today_costs_no_more_than_usual() -> None:
+    """Ten times the worth: ten times the gain; what losing the user costs, lies in later days."""
+    async with worker(settings(patience="learned")) as running:
+        terms = {}
+        for user, values in (
+            ("usual", (1.0, 1.0)),
+            ("today", (1.0, 10.0)),
+            ("always", (10.0,) * 2),
+        ):
+            for value in values:
+                answer = (await running.decide(user, value=value)).json()
+            record = (await running.client.get(f"/v1/decisions/{answer['decision_id']}")).json()
+            (terms[user],) = record["decision"]["candidates"]
+    gains = {user: term["gain"] for user, term in terms.items()}
+    costs = {user: term["annoyance"]["unsubscribe"] for user, term in terms.items()}
+    assert costs["usual"] > 0.0
+    assert pytest.approx((10.0, 10.0)) == tuple(
+        gains[user] / gains["usual"] for user in ("today", "always")
+    )
+    assert pytest.approx((1.0, 10.0), rel=1e-6) == tuple(
+        costs[user] / costs["usual"] for user in ("today", "always")
+    )
+
+
+async def test_what_is_usual_is_told_to_its_user() -> None:
+    async with worker() as running:
+        await running.decide(value=5.0)
+        told = (await running.client.get("/v1/users/u1/export")).json()
+        assert 5.0 == told["state"]["mean_value"]

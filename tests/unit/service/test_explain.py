@@ -52,6 +52,13 @@ async def test_every_message_has_its_terms_or_its_rule(running: Worker) -> None:
     assert ("sale", "chosen") == (decision["action"], decision["reason"])
 
 
+async def test_a_worker_that_has_not_decided_yet_explains_too() -> None:
+    """Nobody was met, so no moment is known in which a user might be met."""
+    async with worker(settings(moment_keys="hour", patience="learned")) as running:
+        decision = await explained(running, context={"hour": 3.0})
+        assert ["sale"] == [one["message"] for one in decision["candidates"]]
+
+
 async def test_a_real_user_is_explained_as_he_is_answered() -> None:
     """One sale at noon, one slot a day: the cap frees at tomorrow's noon."""
     async with at_noon(caps="1/1d") as running:
@@ -147,3 +154,19 @@ async def test_removals_are_counted_by_reason() -> None:
         await running.decide()
         await running.decide()
         assert (before[0] + 1, before[1] + 2) == (await count("cap"), await count("paused"))
+
+
+@pytest.mark.parametrize("never", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-12:00"])
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York"])
+async def test_a_start_at_the_end_of_all_calendars_can_be_explained(
+    running: Worker, never: str, zone: str
+) -> None:
+    put = await running.client.put("/v1/messages/someday", json={"starts": never})
+    assert 201 == put.status_code
+    expected = {"someday": ("not_started", "9999-12-30T00:00:00.000Z")}
+    supposed = await explained(running, messages=["someday"], time_zone=zone)
+    assert expected == blocks(supposed)
+    made = (await running.decide(messages=["someday"], time_zone=zone)).json()
+    found = await running.client.get(f"/v1/decisions/{made['decision_id']}")
+    assert 200 == found.status_code
+    assert expected == blocks(found.json()["decision"])

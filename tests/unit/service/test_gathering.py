@@ -9,7 +9,8 @@ import pytest
 from engine.arms import Arm
 from engine.decision import Reason
 from service.deciding import Answer, Ask, Decider
-from service.gathering import Gathering
+from service.gathering import MOST, Gathering
+from tests.unit.service.harness import settings, worker
 
 
 class Echo:
@@ -33,6 +34,24 @@ async def test_questions_of_one_turn_are_one_batch_and_answers_find_their_way() 
     answers = await asyncio.gather(*(gathering.decide(Ask(f"u{n}", {})) for n in range(5)))
     assert [f"u{n}".encode() for n in range(5)] == [answer.body for answer in answers]
     assert [5] == echo.sizes
+
+
+async def test_many_questions_are_sent_in_batches_that_get_no_more_time_than_one() -> None:
+    """Not by a stopwatch: the deadline that is set for each batch is that of one question."""
+    async with worker(settings(decide_timeout_ms=5000)) as running:
+        given: list[float | None] = []
+        real = asyncio.timeout
+
+        def noted(delay: float | None) -> asyncio.Timeout:
+            given.append(delay)
+            return real(delay)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("service.deciding.asyncio.timeout", noted)
+            asks = [Ask(f"u{n}", {}) for n in range(2 * MOST + 1)]
+            answers = await asyncio.gather(*map(running.held.gathering.decide, asks))
+    assert {Reason.CHOSEN} == {answer.reason for answer in answers}
+    assert [running.held.live.terms.timeout] * 3 == given
 
 
 async def test_a_question_alone_waits_for_nobody() -> None:

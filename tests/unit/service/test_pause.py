@@ -4,6 +4,7 @@ The second worker here never refreshes by itself: it learns of changes only by w
 """
 
 import numpy as np
+import pytest
 
 from service.assembly import assemble
 from service.deciding import Ask
@@ -29,6 +30,15 @@ async def test_the_kill_switch_is_in_force_before_it_is_acknowledged(running: Wo
     assert {"paused": True} == (await running.client.put("/v1/pause")).json()
     assert "paused" == await reason(other, "u2")
     assert "paused" == (await running.decide("u3")).json()["reason"]
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_pause_that_says_something_changes_nothing(running: Worker, method: str) -> None:
+    """PUT with `"paused": false` would pause everything, against its words."""
+    refused = await running.client.request(method, "/v1/pause", json={"paused": False})
+    assert 422 == refused.status_code
+    assert f"A {method} of the pause came with a body; expected none" in refused.json()["detail"]
+    assert {"paused": False} == (await running.client.get("/v1/pause")).json()
 
 
 async def test_resuming_is_in_force_before_it_is_acknowledged(running: Worker) -> None:

@@ -20,7 +20,7 @@ from engine.learning import Learner, Priors, teaching
 from engine.outcome import Windows, slices
 from engine.snapshot import Snapshot
 from engine.worlds.patience import world as patience_world
-from service.learner import START, apply, entries_between
+from service.learner import START, apply, entries_between, in_order
 from service.store.keys import shard_of
 from service.store.memory import MemoryStore
 from service.store.protocol import Event, EventType
@@ -84,7 +84,8 @@ class Teacher:
         ends = await self.store.stream_ends()
         if ends == self.learned:
             return
-        apply(self.learner, await entries_between(self.store, self.learned, ends, 1_000_000))
+        shards = await entries_between(self.store, self.learned, ends, 1_000_000)
+        apply(self.learner, in_order(shards))
         self.learned = ends
         self.losses.append(self._campaigns.excess_loss(self.learner.snapshot(1)))
 

@@ -1,8 +1,10 @@
 """Settings: from the environment, validated, with one sentence for what cannot be used."""
 
+import numpy as np
 import pytest
 from pydantic import SecretStr
 
+from engine.burden_process import Pace, process
 from engine.errors import BadInput
 from service.settings import Settings, load_settings, variable
 
@@ -59,6 +61,11 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
         ("FORBEAR_WORKERS", "0", "FORBEAR_WORKERS"),
         ("FORBEAR_PORT", "70000", "FORBEAR_PORT"),
         ("FORBEAR_EXPLORATION", "greedy", "expected 'thompson' or 'inverse_gap'"),
+        (
+            "FORBEAR_DECISION_GAP_S",
+            "1e-6",
+            "FORBEAR_DECISION_GAP_S is '1e-6'; expected greater than or equal to 1",
+        ),
         ("FORBEAR_GAIN_EVENT", "visit", "expected 'click' or 'conversion'"),
         ("FORBEAR_CLICK_WINDOW_S", "600", "FORBEAR_NOT_SENT_GRACE_S does not fit"),
         ("FORBEAR_RETENTION_S", "3600", "FORBEAR_RETENTION_S"),
@@ -78,6 +85,18 @@ def test_a_bad_setting_is_one_sentence_naming_its_variable(
         load_settings()
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_every_pace_that_can_be_set_can_be_priced() -> None:
+    """The least gap of 1 s with the longest half-life and horizon, 3.2e8 s: 3e-9 of either."""
+    longest = 3650 * 86400.0
+    settings = load_settings(decision_gap_s=1, burden_half_life_s=longest, horizon_s=longest)
+    gap = settings.decision_gap_s
+    of = process(Pace(gap, gap, settings.burden_half_life_s, settings.horizon_s))
+    assert np.all(np.isfinite(np.linalg.inv(of.identity - of.wait)))
+    for name in ("burden_half_life_s", "horizon_s"):
+        with pytest.raises(BadInput, match=variable(name)):
+            load_settings(**{name: longest + 1.0})
 
 
 def test_a_simulated_clock_needs_one_worker() -> None:

@@ -13,6 +13,7 @@ import pytest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from engine.errors import StoreError
 from service import logs
 from service.limits import Limits
 from service.routes.docs import STATIC
@@ -76,7 +77,8 @@ async def test_a_worker_refuses_more_requests_than_it_can_hold() -> None:
         async def receive() -> Any:
             return {"type": "http.request", "body": b""}
 
-        await limited({"type": "http", "method": "GET", "headers": []}, receive, send)
+        scope = {"type": "http", "method": "GET", "path": "/v1/model", "headers": []}
+        await limited(scope, receive, send)
 
     held = [asyncio.create_task(ask()) for _ in range(2)]
     await asyncio.sleep(0)
@@ -86,6 +88,27 @@ async def test_a_worker_refuses_more_requests_than_it_can_hold() -> None:
     await asyncio.gather(*held)
     await ask()
     assert [429, 200, 200, 200] == statuses
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+async def test_a_worker_that_is_full_lets_those_through_who_watch_it(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    async with worker(settings(max_requests=1, decide_timeout_ms=60_000)) as full:
+        reading, gate = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: Any) -> Any:
+            reading.set()
+            await gate.wait()
+            raise StoreError("enough waited")
+
+        monkeypatch.setattr(full.store, "read_users", slow)
+        asked = asyncio.create_task(full.decide())
+        await reading.wait()
+        statuses = [(await full.client.get(it)).status_code for it in (path, "/v1/model")]
+        gate.set()
+        await asked
+    assert [200, 429] == statuses
 
 
 # -- problems ------------------------------------------------------------------------------------
@@ -115,10 +138,22 @@ async def test_what_the_framework_refuses_is_a_problem_too(
     assert re.fullmatch(r"/problems/[a-z-]+", response.json()["type"])
 
 
-async def test_a_wrong_method_is_told_the_right_one(running: Worker) -> None:
-    response = await running.client.get("/v1/decisions")
-    assert "POST" == response.headers["allow"]
-    assert "POST" in response.json()["detail"]
+@pytest.mark.parametrize(
+    ("method", "address", "allowed"),
+    [
+        ("GET", "/v1/decisions", "POST"),
+        ("POST", "/v1/messages/sale", "DELETE, GET, PUT"),
+        ("POST", "/v1/pause", "DELETE, GET, PUT"),
+        ("PUT", "/v1/users/u42", "DELETE, GET"),
+        ("POST", "/static/icon.svg", "GET, HEAD"),
+    ],
+)
+async def test_a_wrong_method_is_told_every_right_one(
+    running: Worker, method: str, address: str, allowed: str
+) -> None:
+    response = await running.client.request(method, address)
+    assert (405, allowed) == (response.status_code, response.headers["allow"])
+    assert f"answers {allowed}; use one" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
@@ -347,6 +382,24 @@ async def test_the_schema_states_the_limits_that_are_enforced(running: Worker) -
         request["properties"]["user_id"]["maxLength"],
         request["additionalProperties"],
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "items", "item"),
+    [
+        ("/v1/decisions/batch", "decisions", "DecisionRequest"),
+        ("/v1/events", "events", "EventRequest"),
+    ],
+)
+async def test_the_schema_describes_each_item_of_a_batch(
+    running: Worker, path: str, items: str, item: str
+) -> None:
+    schema = (await running.client.get("/openapi.json")).json()
+    records = schema["components"]["schemas"]
+    content = schema["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    batch = records[content["schema"]["$ref"].rsplit("/", 1)[1]]
+    assert {"$ref": f"#/components/schemas/{item}"} == batch["properties"][items]["items"]
+    assert "user_id" in records[item]["required"]
 
 
 async def test_every_documented_answer_is_the_one_that_is_given(running: Worker) -> None:

@@ -1,10 +1,12 @@
 """Clocks, and the sweeps that simulated time needs."""
 
+import asyncio
+
 import pytest
 
 from service.clock import SimulatedClock, SystemClock
 from service.sweeping import Sweeper
-from tests.unit.service.harness import SwitchableStore
+from tests.unit.service.harness import SwitchableStore, Worker
 
 
 def test_a_simulated_clock_never_steps_back() -> None:
@@ -46,3 +48,32 @@ async def test_no_sweep_is_needed_before_anything_can_be_due(
     assert sweeper.needed(10.0)
     await sweeper.sweep(10.0)
     assert (False, True) == (sweeper.needed(first_needed - 1.0), sweeper.needed(first_needed))
+
+
+async def test_sweeping_after_a_jump_is_not_on_the_decisions_deadline(
+    simulated: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The deadline is set when the sweep is over, however long that took."""
+    done: list[str] = []
+    sweep, timeout = simulated.held.sweeper.sweep, asyncio.timeout
+
+    async def swept(now: float) -> None:
+        await sweep(now)
+        done.append("swept")
+
+    def deadline(delay: float | None) -> asyncio.Timeout:
+        done.append("deadline")
+        return timeout(delay)
+
+    monkeypatch.setattr(simulated.held.sweeper, "sweep", swept)
+    monkeypatch.setattr("service.deciding.asyncio.timeout", deadline)
+    answer = (await simulated.decide(at="2031-05-01T12:00:00Z")).json()
+    assert (["swept", "deadline"], "chosen") == (done, answer["reason"])
+
+
+async def test_a_sweep_that_fails_after_a_jump_makes_the_answer_the_fallback(
+    simulated: Worker,
+) -> None:
+    simulated.store.away = True
+    answer = (await simulated.decide(at="2031-05-01T12:00:00Z")).json()
+    assert "fallback" == answer["reason"]

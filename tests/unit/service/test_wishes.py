@@ -97,8 +97,11 @@ async def test_a_supposed_user_has_wishes_too(running: Worker) -> None:
         ({"type": "tolerance", "tolerance": "0/7d"}, "`tolerance`: cap '0/7d' of '0/7d' cannot"),
         ({"type": "click", "decision_id": "d", "channel": "push"}, "`channel` was given with a cl"),
         ({"type": "sent", "decision_id": "d", "tolerance": "1/7d"}, "`tolerance` was given with a"),
-        ({"type": "unsubscribe", "channel": "e mail"}, "`channel` is not written as expected"),
-        ({"type": "unsubscribe", "channel": "email\n"}, "`channel` is not written as expected"),
+        (
+            {"type": "unsubscribe", "channel": "e mail"},
+            "`channel` is 'e mail'; expected 1 to 64 le",
+        ),
+        ({"type": "unsubscribe", "channel": "email\n"}, "`channel` is 'email\\n'; expected 1 to"),
     ],
 )
 async def test_a_wish_that_means_nothing_is_refused_in_a_sentence(
