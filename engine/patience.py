@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from engine.burden_process import Offers, Pace, Process, between, choice, process, worth_of
+from engine.burden_process import Offers, Pace, Process, choice, process, worth_of
 from engine.catalog import Catalog
 from engine.decision import Floats, Request
 from engine.moments import Kind, Moments
@@ -46,8 +46,9 @@ KINDS = 32
 LOWEST = -12.0, -16.0
 """Smallest logarithm of worth and logit of an unsubscribe that make a kind of their own."""
 LEAST_WORTH = 1e-6
-LEAST_ROUNDS, MOST_ROUNDS = 2, 8
-"""Of policy iteration; it ends when the policy stands still."""
+MOST_ROUNDS = 8
+"""Of policy iteration, which ends when the policy stands still: from a near start after one or two.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +164,12 @@ class LearnedPatience:
         )
         best, sends = choice(starts.values[kinds], offers, of)
         sends = np.where(starts.known[kinds][:, None, None], starts.sends[kinds], sends)
-        for made in range(1, MOST_ROUNDS + 1):
+        for _ in range(MOST_ROUNDS):
             values = worth_of(best, sends, offers, of)
-            best, better = choice(values, offers, of)
-            if made >= LEAST_ROUNDS and (better == sends).all():
+            before = best, sends
+            best, sends = choice(values, offers, of)
+            if all(map(np.array_equal, before, (best, sends))):
                 break
-            sends = better
         if not outlook.supposed:
             starts.values[kinds], starts.sends[kinds], starts.known[kinds] = values, sends, True
         return values
@@ -181,9 +182,9 @@ class LearnedPatience:
         """
         there = self._tired(outlook.snapshot, of)
         click, leave = outlook.snapshot.burden_effect(outlook.burdens, DOUBT)
-        least = there @ between(of.grid, outlook.burdens).T
-        here = np.stack([np.minimum(click, least[0]), np.maximum(leave, least[1])])
-        return np.asarray(there[:, None, :] - here[:, :, None])
+        click = np.minimum(click, np.interp(outlook.burdens, of.grid, there[0]))
+        leave = np.maximum(leave, np.interp(outlook.burdens, of.grid, there[1]))
+        return np.asarray(there[:, None, :] - np.stack([click, leave])[:, :, None])
 
     def _tired(self, snapshot: Snapshot, of: Process) -> Floats:
         """(2, G) what the grid's burdens add to both logits; more of it never helps."""

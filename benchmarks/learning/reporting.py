@@ -22,6 +22,7 @@ DPI = 110
 FEWEST = 0.5
 """Fewer unsubscribes than this are drawn here, on a logarithmic axis."""
 OURS = "forbear-"
+NEVER = "never"
 HEADINGS = (
     *("policy", "value", "share of optimum", "against the best other", "unsubscribes", "sends"),
     *("ms", "seeds", "setting"),
@@ -54,7 +55,9 @@ def lines(
     exact = {row.seed: row.value for row in by_policy[OPTIMUM]}
     values = {name: {row.seed: row.value for row in rows} for name, rows in by_policy.items()}
     fair = [name for name in values if name in who and not who[name].knows_truth]
-    others = [name for name in fair if not name.startswith(OURS)] or fair
+    others = [name for name in fair if not name.startswith(OURS)]
+    if not set(others) - {NEVER}:  # ours alone, beside silence
+        others = fair
     ranked = sorted(others, key=lambda name: -_mean(values[name]))
     made = []
     for name, rows in by_policy.items():
@@ -232,11 +235,11 @@ def against_flat(table: Sequence[Line]) -> str:
     rows = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for line in (line for line in table if line.policy.startswith("flat-")):
         there = float(np.interp(line.unsubscribes, left, [s.value.mean for s in swept]))
-        more = there / line.value.mean - 1.0 if line.value.mean > 0 else np.inf
+        more = f"{there / line.value.mean - 1.0:+.1%}" if line.value.mean > 0 else "never sends"
         mark = "" if left[0] <= line.unsubscribes <= left[-1] else " (nearest end)"
         rows.append(
             f"| {line.policy} | {line.unsubscribes:.1f} | {line.value.mean:.0f} "
-            f"| {there:.0f}{mark} | {more:+.1%} |"
+            f"| {there:.0f}{mark} | {more} |"
         )
     return "\n".join(["### At the unsubscribes of a flat cost", "", *rows, ""])
 
