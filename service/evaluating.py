@@ -18,7 +18,7 @@ from engine.evaluation import report
 from engine.evaluation.abstention import HeldBack, held_back
 from engine.evaluation.compare import Comparison, compare
 from engine.evaluation.gate import gate
-from engine.evaluation.log import Log, Prices
+from engine.evaluation.log import OUTCOMES, Log, Prices
 from engine.evaluation.readers.bank_marketing import bank_marketing
 from engine.evaluation.readers.decision_log import decision_log
 from engine.evaluation.readers.fatigue_rollout import fatigue_rollout
@@ -39,8 +39,6 @@ READERS: Mapping[str, Callable[[Path], Log]] = {
     "open-bandit-women": partial(open_bandit, items=46),
 }
 """Public data sets; each reader's text says where to get the file."""
-OUTCOMES = {"click", "unsubscribe", "conversion"}
-"""Roles of a column that says what came of a decision."""
 FORMATS = ("decision-log", *READERS)
 
 
@@ -113,7 +111,7 @@ def columns_of(given: Sequence[str], features: tuple[str, ...]) -> Columns:
             f"no column was named for {' and '.join(sorted(missing))}; add --column "
             f"{min(missing)}=..., without which nothing can be weighted"
         )
-    if not OUTCOMES & set(roles):
+    if roles.keys().isdisjoint(OUTCOMES):
         raise BadInput(
             "no column was named for an outcome; add --column click=..., unsubscribe=... or "
             "conversion=..., without which there is nothing to compare"

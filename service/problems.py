@@ -134,10 +134,18 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     kind = _BY_STATUS.get(error.status_code, Kind.INTERNAL_ERROR)
-    headers = error.headers
+    headers = dict(error.headers or {})
     if kind is Kind.METHOD_NOT_ALLOWED:
         headers = {"Allow": _allowed(request, error)}
-    return Problem(kind, _framework_sentence(kind, request, error)).response(headers)
+        sentence = (
+            f"{request.method} was sent to an address that answers {headers['Allow']}; use one of "
+            "those."
+        )
+    elif kind is Kind.NOT_FOUND:
+        sentence = "There is nothing at this address; /docs lists every address there is."
+    else:
+        sentence = _sentence(error.detail)
+    return Problem(kind, sentence).response(headers)
 
 
 def _allowed(request: Request, error: HTTPException) -> str:
@@ -147,12 +155,3 @@ def _allowed(request: Request, error: HTTPException) -> str:
     if published:
         return ", ".join(sorted(method.upper() for method in published))
     return (error.headers or {}).get("Allow", "GET, HEAD")  # the latter of the static files
-
-
-def _framework_sentence(kind: Kind, request: Request, error: HTTPException) -> str:
-    if kind is Kind.NOT_FOUND:
-        return "There is nothing at this address; /docs lists every address there is."
-    if kind is Kind.METHOD_NOT_ALLOWED:
-        allowed = _allowed(request, error)
-        return f"{request.method} was sent to an address that answers {allowed}; use one of those."
-    return _sentence(error.detail)

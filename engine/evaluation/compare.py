@@ -11,12 +11,13 @@ from engine.errors import BadInput
 from engine.evaluation import estimates as est
 from engine.evaluation.calibration import Draws
 from engine.evaluation.diagnostics import Judgement, Verdict
+from engine.evaluation.estimators import require_rows
 from engine.evaluation.log import Log
 from engine.evaluation.passes import Spread, totals_of
 from engine.evaluation.policies import TargetPolicy
 from engine.evaluation.scoring import Scored, Scorer, judge_log
 from engine.evaluation.settings import Progress, Settings, silent
-from engine.evaluation.sums import PolicySums, require_rows
+from engine.evaluation.sums import PolicySums
 from engine.evaluation.totals import Totals
 
 LOGGER = "the log itself"  # the reference when no policy is named
@@ -105,7 +106,7 @@ def _scored(
     log: Log, names: list[str], settings: Settings, against: str | None, totals: Totals
 ) -> Comparison:
     first = next(iter(totals.sums.values()))
-    require_rows(first)
+    require_rows(first.n)
     log_judgement = judge_log(log, totals)
     users = {name: found.squares() for name, found in totals.users.items()}
     lines: list[Scored] = []

@@ -218,6 +218,12 @@ def positive_mean(w: AnyArray) -> float:
     return mean
 
 
+def require_rows(n: float) -> None:
+    """Refuse fewer than two rows: no spread can be read from one."""
+    if n < 2:
+        raise BadInput(f"got {n:.0f} rows, expected at least 2: give a longer log")
+
+
 def require_overlap(weight: float) -> None:
     """Refuse a sum or mean of weights that is 0: no row then speaks for the policy."""
     if not weight > 0.0:

@@ -18,6 +18,7 @@ import numpy as np
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Ids, Ints, Mask, Matrix, Vector
 
+OUTCOMES = ("click", "unsubscribe", "conversion")
 ABSTAIN = 0  # column of the arm that sends nothing
 CHUNK_ROWS = 65_536
 PMF_MATCH = 1e-6  # relative; float32 storage rounds by 6e-8

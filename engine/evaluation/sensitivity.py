@@ -10,7 +10,6 @@ from math import inf, sqrt
 
 import numpy as np
 
-from engine.errors import BadInput
 from engine.evaluation.arrays import Matrix, Vector
 from engine.evaluation.estimators import (
     chosen,
@@ -18,6 +17,7 @@ from engine.evaluation.estimators import (
     importance_weights,
     model_value,
     require_overlap,
+    require_rows,
     shrunk,
     switched,
 )
@@ -69,8 +69,7 @@ def path_sums(w: Vector, residual: Vector, v: Vector) -> PathSums:
 
 def path_points(state: PathSums) -> list[PathPoint]:
     """Value, standard error and bias proxy of every point; refuses one row, or no overlap."""
-    if state.rows < 2:
-        raise BadInput(f"got {state.rows:.0f} rows, expected at least 2: give a longer log")
+    require_rows(state.rows)
     require_overlap(state.weight)
     n, points = state.rows, []
     for family, lines in zip(FAMILIES, state.sums, strict=True):

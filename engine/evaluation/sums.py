@@ -294,9 +294,3 @@ def _grouped(users: Ids, lines: Matrix) -> UserSums:
     ordered = users[order]
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
     return UserSums(ordered[starts], np.add.reduceat(lines[order], starts, axis=0))
-
-
-def require_rows(sums: PolicySums) -> None:
-    """Refuse a state with fewer than two rows: no spread can be read from one."""
-    if sums.n < 2:
-        raise BadInput(f"got {sums.n:.0f} rows, expected at least 2: give a longer log")

@@ -10,7 +10,7 @@ from engine.errors import BadInput
 from engine.evaluation.arrays import Ints, Mask, Matrix, Vector
 from engine.evaluation.calibration import Draws, draws_by_arm, draws_by_size
 from engine.evaluation.estimators import importance_weights
-from engine.evaluation.log import Log, LoggedBatch, Prices, outcome
+from engine.evaluation.log import OUTCOMES, Log, LoggedBatch, Prices, outcome
 from engine.evaluation.policies import TargetPolicy
 from engine.evaluation.reward_model import RewardModel
 from engine.evaluation.settings import Settings
@@ -133,7 +133,7 @@ def _draws_by_day(batch: LoggedBatch) -> dict[int, Draws]:
 
 def outcome_names(batch: LoggedBatch) -> list[str]:
     """Outcomes of a log; with clicks also `worth` (of the clicks) and realised `utility`."""
-    names = [name for name in ("click", "unsubscribe", "conversion") if name in batch.outcomes]
+    names = [name for name in OUTCOMES if name in batch.outcomes]
     return [*names, "worth", "utility"] if "click" in names else names
 
 

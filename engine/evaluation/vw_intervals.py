@@ -21,7 +21,7 @@ from scipy.stats import f as f_law
 
 from engine.errors import BadInput
 from engine.evaluation.arrays import Vector
-from engine.evaluation.estimators import require_overlap
+from engine.evaluation.estimators import require_overlap, require_rows
 from engine.evaluation.intervals import Interval, clopper_pearson, normal_interval
 
 FLAT = 1e-9  # below this a residual variance counts as 0, as in VW
@@ -175,8 +175,7 @@ def _less_root(centre: float, h: float, residual: float) -> float | None:
 
 def gaussian_interval(m: WeightMoments, alpha: float = 0.05) -> Interval:
     """IPS +- z sqrt(var(w r, ddof=1) / n)."""
-    if m.n < 2:
-        raise BadInput(f"got {m.n:g} rows, expected at least 2: give a longer log")
+    require_rows(m.n)
     require_overlap(m.w)
     variance = max(0.0, (m.w2r2 - m.wr**2 / m.n) / (m.n - 1.0))
     return normal_interval(m.wr / m.n, sqrt(variance / m.n), alpha)

@@ -28,7 +28,7 @@ import numpy as np
 from engine.arms import Arm
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Matrix
-from engine.evaluation.log import Log, LoggedBatch
+from engine.evaluation.log import OUTCOMES, Log, LoggedBatch
 from engine.evaluation.readers.record_types import RECORD_TYPES
 from engine.evaluation.readers.tables import (
     Table,
@@ -41,7 +41,6 @@ from engine.evaluation.readers.tables import (
 
 REQUIRED = ("decision_id", "user_id", "at", "value", "burden", "candidates", "action", "propensity")
 LABELS = ("abstain_propensity", "click", "unsubscribe")
-OUTCOMES = ("click", "unsubscribe", "conversion")
 DRAWN_ARMS = (Arm.BANDIT, Arm.RANDOM)
 ROUNDING = 1e-4  # float32 propensities of many candidates may miss 1 by this much
 

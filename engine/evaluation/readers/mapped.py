@@ -14,10 +14,9 @@ import numpy as np
 
 from engine.errors import BadInput
 from engine.evaluation.arrays import AnyArray, Matrix
-from engine.evaluation.log import Log, LoggedBatch
+from engine.evaluation.log import OUTCOMES, Log, LoggedBatch
 from engine.evaluation.readers.tables import Table, literal, numbers, open_table, quoted, stable_id
 
-OUTCOMES = ("click", "unsubscribe", "conversion")
 NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
